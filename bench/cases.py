@@ -1,0 +1,192 @@
+"""What is measured, in which order; each group adds its figures to the report."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.clients import Clients
+from bench.doors import Door, running_gateway, running_haproxy, running_redis
+from bench.figures import Delay, Figure, Report, merged
+from bench.identity import Identity
+from bench.machine import Cores
+from bench.processes import cpu_seconds, resident_bytes
+from bench.rivals.fastapi_stack import running_rival, versions
+from bench.system import System, running_system
+from bench.upstream import Upstream, running_upstream
+from bench.wire import Request
+
+DOORS, WHOLE = "front door", "whole path"
+GATEWAY, WITH_REDIS = "Tasklane gateway", "Tasklane gateway, Redis"
+TASKLANE = "Tasklane"
+PROXY = "proxy"
+# The connection count that every subject is measured with.
+USUAL = 32
+_LOGINS_AT_ONCE = 4
+# More than this one client cannot ask for at exact times.
+_HIGHEST_RATE = 4_000.0
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """How to measure: where, with what, for how long."""
+
+    cores: Cores
+    clients: Clients
+    folder: Path
+    identity: Identity
+    seconds: int
+    rounds: int
+    quick: bool
+    with_rivals: bool
+    report: Report
+
+    @property
+    def connections(self) -> tuple[int, ...]:
+        """The numbers of connections to measure with."""
+        return (USUAL,) if self.quick else (1, USUAL, 256)
+
+    def measure(
+        self,
+        group: str,
+        subject: str,
+        case: str,
+        request: Request,
+        connections: int,
+        processes: Mapping[str, int],
+    ) -> Figure:
+        """Loads the subject and reads what its processes used meanwhile."""
+        before = {name: cpu_seconds(pid) for name, pid in processes.items()}
+        served = self.clients.load(request, connections, self.seconds)
+        used = {name: cpu_seconds(pid) - before[name] for name, pid in processes.items()}
+        return Figure(
+            group,
+            subject,
+            case,
+            connections,
+            served.requests,
+            served.errors,
+            served.seconds,
+            {name: value * 1e6 / max(1, served.requests) for name, value in used.items()},
+            {name: resident_bytes(pid) / _MIB for name, pid in processes.items()},
+        )
+
+    def warm_up(self, request: Request) -> None:
+        """Lets connections, caches and pools come into being before anything counts."""
+        if not self.quick:
+            self.clients.load(request, USUAL, 1)
+
+
+def measure_doors(bench: Bench) -> None:
+    """The gateway alone and HAProxy by turns on one upstream, then the delay that ours adds."""
+    measured, load = bench.cores.measured, bench.cores.load
+    with contextlib.ExitStack() as stack:
+        enter = stack.enter_context
+        upstream = enter(running_upstream(bench.identity, bench.folder / "upstream", load))
+        bench.report.facts["upstream"] = upstream.name
+        headers = bench.identity.headers
+        gateway = enter(
+            running_gateway(GATEWAY, upstream, bench.folder / "gateway", measured, headers=headers)
+        )
+        doors = [gateway]
+        if bench.with_rivals:
+            folder = bench.folder / "haproxy"
+            haproxy = enter(running_haproxy(upstream, bench.identity, folder, measured))
+            if haproxy is None:
+                bench.report.left_out.append("HAProxy: not installed")
+            else:
+                doors.append(haproxy)
+        _by_turns(bench, doors)
+        _delay(bench, upstream, gateway)
+        _with_redis(bench, upstream)
+
+
+def _by_turns(bench: Bench, doors: list[Door]) -> None:
+    requests = {door.name: Request(door.url, headers=bench.identity.headers) for door in doors}
+    for door in doors:
+        bench.warm_up(requests[door.name])
+    for connections in bench.connections:
+        # What disturbs the machine for a while disturbs all of them.
+        rounds = [
+            [
+                bench.measure(
+                    DOORS,
+                    door.name,
+                    PROXY,
+                    requests[door.name],
+                    connections,
+                    {"door": door.process_id},
+                )
+                for door in doors
+            ]
+            for _ in range(bench.rounds)
+        ]
+        bench.report.figures += [merged(figures) for figures in zip(*rounds, strict=True)]
+
+
+def _with_redis(bench: Bench, upstream: Upstream) -> None:
+    folder, measured = bench.folder, bench.cores.measured
+    with running_redis(folder / "redis", bench.cores.load) as url:
+        if url is None:
+            bench.report.left_out.append("Redis limits: no redis-server installed")
+            return
+        with running_gateway(
+            WITH_REDIS,
+            upstream,
+            folder / "gateway-redis",
+            measured,
+            headers=bench.identity.headers,
+            redis_url=url,
+        ) as gateway:
+            request = Request(gateway.url, headers=bench.identity.headers)
+            bench.warm_up(request)
+            process = {"door": gateway.process_id}
+            figure = bench.measure(DOORS, WITH_REDIS, PROXY, request, USUAL, process)
+            bench.report.figures.append(figure)
+
+
+def _delay(bench: Bench, upstream: Upstream, gateway: Door) -> None:
+    """The open loop at half of what the gateway can do, directly and through it."""
+    most = bench.report.find(DOORS, gateway.name, PROXY, bench.connections[-1])
+    assert most is not None
+    rate = min(most.rate / 2, _HIGHEST_RATE)
+    direct = bench.clients.ask(Request(upstream.url + "/v2/tasks"), rate, bench.seconds)
+    request = Request(gateway.url, headers=bench.identity.headers)
+    through = bench.clients.ask(request, rate, bench.seconds)
+    bench.report.delays.append(Delay(gateway.name, direct, through))
+
+
+def measure_whole(bench: Bench, rival: Path | None) -> None:
+    """Gateway, tasks and PostgreSQL together; then the FastAPI process on the same PostgreSQL."""
+    with running_system(bench.folder / "system", bench.cores.measured) as system:
+        _measure_system(bench, system)
+        if not bench.with_rivals:
+            return
+        name = None if rival is None else versions(rival)
+        if rival is None or name is None:
+            bench.report.left_out.append("FastAPI: name an interpreter that has it by --fastapi")
+            return
+        with running_rival(rival, name, system.data, bench.identity, bench.cores.measured) as other:
+            processes = {"fastapi": other.process_id, "postgres": system.pids["postgres"]}
+            for case, request in other.requests.items():
+                bench.warm_up(request)
+                bench.report.figures.append(
+                    bench.measure(WHOLE, name, case, request, USUAL, processes)
+                )
+
+
+def _measure_system(bench: Bench, system: System) -> None:
+    for case, request in system.requests.items():
+        login = case == "login"
+        serving = "auth" if login else "tasks"
+        processes = {name: system.pids[name] for name in ("gateway", serving, "postgres")}
+        if not login:
+            bench.warm_up(request)
+        counts: tuple[int, ...] = (_LOGINS_AT_ONCE,) if login else (USUAL,)
+        if case == "GET one":
+            counts = bench.connections
+        for connections in counts:
+            bench.report.figures.append(
+                bench.measure(WHOLE, TASKLANE, case, request, connections, processes)
+            )

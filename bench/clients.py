@@ -1,0 +1,109 @@
+"""The clients as programs on their own cores: wrk when it is installed, else `bench.load`."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.load import Served
+from bench.machine import version_of
+from bench.open_loop import Latency
+from bench.processes import ROOT, NotMeasured, python
+from bench.wire import Request
+
+_PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Runs load on `cores`; `folder` is for wrk's scripts."""
+
+    cores: frozenset[int]
+    folder: Path
+    with_wrk: bool
+
+    @property
+    def name(self) -> str:
+        """What makes the closed-loop load."""
+        return f"wrk {version_of('wrk', '-v')}" if self.with_wrk else "the client of bench/"
+
+    def load(self, request: Request, connections: int, seconds: int) -> Served:
+        """Keeps `connections` busy for `seconds`."""
+        if self.with_wrk:
+            return self._wrk(request, connections, seconds)
+        command = python("bench.load", *_options(request, seconds))
+        text = self._run([*command, "--connections", str(connections)], seconds)
+        return Served(**json.loads(text))
+
+    def ask(self, request: Request, rate: float, seconds: int) -> Latency:
+        """Asks at a fixed rate, and says how late the answers came."""
+        command = python("bench.open_loop", *_options(request, seconds))
+        return Latency(**json.loads(self._run([*command, "--rate", str(rate)], seconds)))
+
+    def _wrk(self, request: Request, connections: int, seconds: int) -> Served:
+        script = self.folder / "request.lua"
+        lines = [f"wrk.method = {_lua(request.method)}"]
+        lines += [
+            f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in request.headers.items()
+        ]
+        if request.body:
+            lines.append(f"wrk.body = {_lua(request.body)}")
+        script.write_text("\n".join(lines) + "\n")
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
+        return read_wrk(self._run([*command, request.url], seconds))
+
+    def _run(self, command: list[str], seconds: int) -> str:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self.cores)
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=seconds + _PATIENCE_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotMeasured(f"{command[0]} did not end") from None
+        finally:
+            os.sched_setaffinity(0, before)
+        if done.returncode != 0:
+            raise NotMeasured(f"{' '.join(command)[:200]}: {done.stderr or done.stdout}")
+        return done.stdout
+
+
+def find_clients(cores: frozenset[int], folder: Path, *, own: bool) -> Clients:
+    """wrk when it is installed and `own` does not ask for the client of bench/."""
+    return Clients(cores, folder, with_wrk=not own and shutil.which("wrk") is not None)
+
+
+def read_wrk(text: str) -> Served:
+    """The figures in what wrk printed. Raises `NotMeasured` when there are none."""
+    total = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m),", text)
+    if total is None:
+        raise NotMeasured(f"wrk printed no figures:\n{text}")
+    seconds = float(total.group(2)) * {"ms": 0.001, "s": 1.0, "m": 60.0}[total.group(3)]
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    broken = re.search(
+        r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text
+    )
+    errors = sum(
+        map(int, [*(refused.groups() if refused else ()), *(broken.groups() if broken else ())])
+    )
+    return Served(int(total.group(1)), errors, seconds)
+
+
+def _options(request: Request, seconds: int) -> list[str]:
+    return [
+        *("--url", request.url, "--method", request.method, "--body", request.body),
+        *("--headers", json.dumps(dict(request.headers)), "--seconds", str(seconds)),
+    ]
+
+
+def _lua(text: str) -> str:
+    """A Lua string; JSON's escapes but for the unicode ones are Lua's."""
+    return json.dumps(text, ensure_ascii=False)

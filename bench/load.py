@@ -1,0 +1,114 @@
+"""A closed-loop client: each connection sends the next request when the last one is answered.
+
+Good for throughput and CPU per request, not for latency: it waits together with a slow server.
+`python -m bench.load` is a program of its own so that it can have a core of its own.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+import uvloop
+
+from bench.wire import NO_ANSWER, Connection, Request
+
+_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a run of load achieved; an error is no answer, or one that is no 2xx."""
+
+    requests: int
+    errors: int
+    seconds: float
+
+
+class Load:
+    """So many connections that keep one server busy until the time is up."""
+
+    def __init__(self, request: Request, connections: int) -> None:
+        self._address = request.address
+        self._bytes = request.encode()
+        self._connections = connections
+        self._open: set[Connection] = set()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._requests = self._errors = 0
+        self._running = True
+
+    async def run(self, seconds: float) -> Served:
+        """Loads the server for `seconds`."""
+        began = time.monotonic()
+        for _ in range(self._connections):
+            self._connect()
+        await asyncio.sleep(seconds)
+        self._running = False
+        took = time.monotonic() - began
+        for connection in self._open:
+            connection.close()
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        return Served(self._requests, self._errors, took)
+
+    def _connect(self) -> None:
+        job = asyncio.ensure_future(self._start())
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+
+    async def _start(self) -> None:
+        while self._running:
+            with contextlib.suppress(OSError):
+                connection = await Connection.open(self._address, self._done)
+                self._open.add(connection)
+                connection.send(self._bytes)
+                return
+            self._errors += 1
+            # A server that refuses connections is not asked in a tight loop.
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _done(self, connection: Connection, status: int) -> None:
+        if status != NO_ANSWER:
+            self._requests += 1
+        if not 200 <= status < 300:
+            self._errors += 1
+        if not self._running:
+            return
+        if connection.usable:
+            connection.send(self._bytes)
+            return
+        self._open.discard(connection)
+        self._connect()
+
+
+def request_options(parser: argparse.ArgumentParser) -> None:
+    """The options that describe a request."""
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--method", default="GET")
+    parser.add_argument("--headers", default="{}", help="a JSON object")
+    parser.add_argument("--body", default="")
+    parser.add_argument("--seconds", type=float, required=True)
+
+
+def request_of(options: argparse.Namespace) -> Request:
+    """The request that the options describe."""
+    return Request(options.url, options.method, json.loads(options.headers), options.body)
+
+
+def main() -> None:
+    """Prints what was served as JSON."""
+    parser = argparse.ArgumentParser(prog="bench.load", description=__doc__)
+    request_options(parser)
+    parser.add_argument("--connections", type=int, required=True)
+    options = parser.parse_args()
+    load = Load(request_of(options), options.connections)
+    served = uvloop.run(load.run(options.seconds))
+    json.dump(asdict(served), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Auth put together: its resources in start order, and the service that they make."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from services.auth import handlers, internal
+from services.auth.events import AuthEvents
+from services.auth.keys import KeyRing
+from services.auth.passwords.governor import HashGovernor, cpu_count
+from services.auth.passwords.hashing import Passwords
+from services.auth.passwords.peppers import Peppers
+from services.auth.repository import AuthRepository, AuthStore
+from services.auth.revocation_signal import RevocationSignal
+from services.auth.routes import endpoints
+from services.auth.service_access import ServiceAccess
+from services.auth.settings import Settings
+from services.auth.tokens import Tokens
+from services.auth.usecases.lockout import Lockout
+from services.auth.usecases.purge import purge
+from shared.app import Resource, Service, serve
+from shared.clock import utc_now
+from shared.database import Database
+from shared.errors import ServiceUnavailable
+from shared.health import Health
+from shared.identity import AccessTokenVerifier
+from shared.metrics import new_registry
+from shared.middleware import VERIFIER
+from shared.process import StartRefused, background
+from shared.revisions import head
+
+log = structlog.get_logger(__name__)
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+MIGRATE_COMMAND = "python -m services.auth migrate"
+
+
+def build(settings: Settings) -> Service:
+    """The service with all that it holds; nothing is opened before it is served."""
+    registry = new_registry("auth")
+    database = _new_database(settings, registry)
+    store = AuthStore(database, AuthRepository)
+    keys = KeyRing(store, registry)
+    return Service(
+        name="auth",
+        title="Tasklane auth",
+        endpoints=(
+            *endpoints(enumeration_safe=settings.enumeration_safe),
+            *internal.ENDPOINTS,
+        ),
+        resources=(
+            _database(database, store),
+            _keys(settings, keys),
+            _passwords(settings, registry),
+            _rules(settings, keys, AuthEvents(registry)),
+            _services(settings, keys),
+            _purging(settings, store),
+        ),
+        registry=registry,
+        critical={"database": database.check, "signing_key": keys.check},
+        optional={},
+    )
+
+
+def start(settings: Settings) -> AbstractAsyncContextManager[Health]:
+    """Serves auth until left. Raises StartRefused where nobody could be told of revocations.
+
+    Only who serves needs the key for that: commands do without.
+    """
+    if not settings.development and not settings.service_keys:
+        raise StartRefused("SERVICE_CREDENTIAL: Must be set in production.")
+    return serve(build(settings), settings, port=settings.port, ops_port=settings.ops_port)
+
+
+@asynccontextmanager
+async def open_database(
+    settings: Settings, registry: CollectorRegistry
+) -> AsyncIterator[AuthStore]:
+    """The store for a command. Raises StartRefused for a schema that is too old."""
+    database = _new_database(settings, registry)
+    await database.open()
+    try:
+        await database.require_revision(head(MIGRATIONS), MIGRATE_COMMAND)
+        yield AuthStore(database, AuthRepository)
+    finally:
+        await database.close()
+
+
+def new_governor(settings: Settings, registry: CollectorRegistry) -> HashGovernor:
+    """The governor as the settings want it."""
+    return HashGovernor(
+        registry,
+        workers=settings.hash_workers or cpu_count(),
+        queue=settings.hash_queue,
+        queue_seconds=settings.hash_queue_seconds,
+    )
+
+
+def _new_database(settings: Settings, registry: CollectorRegistry) -> Database:
+    return Database(
+        settings.database_url, registry, application="auth", max_size=settings.database_pool
+    )
+
+
+def _database(database: Database, store: AuthStore) -> Resource:
+    async def resource(app: web.Application) -> AsyncIterator[None]:
+        await database.open()
+        try:
+            await database.require_revision(head(MIGRATIONS), MIGRATE_COMMAND)
+            app[handlers.STORE] = store
+            yield
+        finally:
+            await database.close()
+
+    return resource
+
+
+def _keys(settings: Settings, keys: KeyRing) -> Resource:
+    async def resource(app: web.Application) -> AsyncIterator[None]:
+        app[handlers.KEYS] = keys
+        app[VERIFIER] = AccessTokenVerifier(
+            keys.published, issuer=settings.token_issuer, audience=settings.token_audience
+        )
+        # The first try is awaited, so that a process with a database is ready when it listens.
+        await keys.published.refresh()
+        async with background(keys.published.keep_fresh):
+            yield
+
+    return resource
+
+
+def _passwords(settings: Settings, registry: CollectorRegistry) -> Resource:
+    async def resource(app: web.Application) -> AsyncIterator[None]:
+        governor = new_governor(settings, registry)
+        app[handlers.PASSWORDS] = Passwords(governor, Peppers.parse(settings.password_peppers))
+        yield
+        governor.close()
+
+    return resource
+
+
+def _rules(settings: Settings, keys: KeyRing, events: AuthEvents) -> Resource:
+    async def resource(app: web.Application) -> AsyncIterator[None]:
+        app[handlers.TOKENS] = Tokens(
+            keys,
+            issuer=settings.token_issuer,
+            audience=settings.token_audience,
+            access_seconds=settings.access_token_seconds,
+        )
+        app[handlers.LOCKOUT] = Lockout(keys, settings.lockout_policy)
+        app[handlers.SESSION_LIFE] = settings.session_life
+        app[handlers.EVENTS] = events
+        yield
+
+    return resource
+
+
+def _services(settings: Settings, keys: KeyRing) -> Resource:
+    async def resource(app: web.Application) -> AsyncIterator[None]:
+        app[internal.SERVICES] = ServiceAccess(settings.service_keys, keys)
+        app[internal.SIGNAL] = signal = RevocationSignal(settings.database_url)
+        async with background(signal.listen):
+            yield
+
+    return resource
+
+
+def _purging(settings: Settings, store: AuthStore) -> Resource:
+    async def resource(_app: web.Application) -> AsyncIterator[None]:
+        async def purge_for_ever() -> None:
+            while True:
+                await asyncio.sleep(settings.purge_seconds)
+                try:
+                    removed = await purge(
+                        store, utc_now(), revocations_kept=settings.revocations_kept
+                    )
+                except ServiceUnavailable:
+                    log.warning("purge_put_off")
+                else:
+                    log.debug("purged", rows=removed)
+
+        async with background(purge_for_ever):
+            yield
+
+    return resource

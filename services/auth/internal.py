@@ -1,0 +1,110 @@
+"""What auth offers to other services and never to clients: the gateway routes none of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiohttp import web
+
+from services.auth import handlers
+from services.auth.revocation_signal import RevocationSignal
+from services.auth.schemas import (
+    AccessTokenView,
+    ExchangeRequest,
+    RevocationPageView,
+    RevocationQuery,
+    ServiceTokenView,
+)
+from services.auth.service_access import ServiceAccess
+from services.auth.usecases.api_keys import exchange_api_key
+from services.auth.usecases.revocations import RevocationPage, read_revocations
+from shared.answers import Reply
+from shared.clock import utc_now
+from shared.endpoints import Endpoint, Given
+from shared.errors import NotFound, Unauthorized
+
+SERVICES: web.AppKey[ServiceAccess] = web.AppKey("services", ServiceAccess)
+SIGNAL: web.AppKey[RevocationSignal] = web.AppKey("signal", RevocationSignal)
+
+KEY_HEADER = "X-Service-Key"
+TOKEN_HEADER = "X-Service-Token"  # noqa: S105 - the name of a header
+TAGS = ("internal",)
+# A lost signal may cost this much of the second in which a revocation must be felt.
+LOOK_SECONDS = 0.5
+
+
+async def sell_service_token(request: web.Request, _given: Given) -> Reply:
+    token = request.app[SERVICES].sell(request.headers.get(KEY_HEADER), utc_now())
+    return Reply(token, headers=handlers.NO_STORE)
+
+
+async def follow_revocations(request: web.Request, given: Given) -> Reply:
+    """Answers as soon as there is something after `after`, else when `wait` seconds are over."""
+    app = request.app
+    await app[SERVICES].check(request.headers.get(TOKEN_HEADER))
+    ends_at = time.monotonic() + given.query["wait"]
+    while True:
+        published = app[SIGNAL].next()
+        page = await read_revocations(app[handlers.STORE], after=given.query["after"])
+        left = ends_at - time.monotonic()
+        if left <= 0 or _has_news(page):
+            return Reply(page, headers=handlers.NO_STORE)
+        try:
+            async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                await published.wait()
+        except TimeoutError:
+            continue
+
+
+async def exchange_credential(request: web.Request, given: Given) -> Reply:
+    app = request.app
+    await app[SERVICES].check(request.headers.get(TOKEN_HEADER))
+    token = await exchange_api_key(
+        app[handlers.STORE],
+        app[handlers.TOKENS],
+        app[handlers.EVENTS],
+        api_key=given.body["api_key"],
+        now=utc_now(),
+    )
+    return Reply(token, headers=handlers.NO_STORE)
+
+
+def _has_news(page: RevocationPage) -> bool:
+    return bool(page.revocations) or page.reset
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path="/internal/token",
+        handler=sell_service_token,
+        summary="Buy a service token with a service key",
+        permission=None,
+        returns=ServiceTokenView,
+        errors=(Unauthorized,),
+        tags=TAGS,
+    ),
+    Endpoint(
+        method="POST",
+        path="/internal/exchange",
+        handler=exchange_credential,
+        summary="Turn an API key into a short access token",
+        permission=None,
+        body=ExchangeRequest,
+        returns=AccessTokenView,
+        errors=(Unauthorized, NotFound),
+        tags=TAGS,
+    ),
+    Endpoint(
+        method="GET",
+        path="/internal/revocations",
+        handler=follow_revocations,
+        summary="Follow the revocations",
+        permission=None,
+        query=RevocationQuery,
+        returns=RevocationPageView,
+        errors=(Unauthorized,),
+        tags=TAGS,
+    ),
+)

@@ -1,0 +1,32 @@
+"""All SQL of auth. `AuthRepository` is what a unit of work works with."""
+
+from __future__ import annotations
+
+from services.auth.repository.api_keys import ApiKeys
+from services.auth.repository.directory import Directory
+from services.auth.repository.guesses import Guesses
+from services.auth.repository.keys import Keys
+from services.auth.repository.revocations import Revocations
+from services.auth.repository.sessions import Sessions
+from services.auth.repository.users import Users
+from shared.database import Connection, Store
+
+__all__ = ["AuthRepository", "AuthStore"]
+
+
+class AuthRepository:
+    """The tables of auth, bound to one connection."""
+
+    __slots__ = ("api_keys", "directory", "guesses", "keys", "revocations", "sessions", "users")
+
+    def __init__(self, connection: Connection) -> None:
+        self.users = Users(connection)
+        self.directory = Directory(connection)
+        self.api_keys = ApiKeys(connection)
+        self.sessions = Sessions(connection)
+        self.guesses = Guesses(connection)
+        self.keys = Keys(connection)
+        self.revocations = Revocations(connection)
+
+
+AuthStore = Store[AuthRepository]

@@ -1,0 +1,156 @@
+"""What auth reads from the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.auth.domain import LockoutPolicy, SessionLife
+from services.auth.passwords.peppers import Peppers
+from shared.database_url import has_weak_password
+from shared.identity import CLOCK_LEEWAY_SECONDS
+from shared.settings import ProcessSettings, at_least, setting
+from shared.settings import port as port_number
+
+SHORTEST_SERVICE_KEY = 32
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """What the commands that only need the database read."""
+
+    database_url: str = setting(
+        "AUTH_DATABASE_URL", "The database of auth in PostgreSQL 14 or newer.", secret=True
+    )
+
+
+@dataclass(frozen=True)
+class Settings(DatabaseSettings, ProcessSettings):
+    """What the service reads."""
+
+    port: int = setting("AUTH_PORT", "Port of the API.", default=8081, check=port_number)
+    ops_port: int = setting("AUTH_OPS_PORT", "Ops port of auth.", default=9081, check=port_number)
+    token_issuer: str = setting("TOKEN_ISSUER", "`iss` of access tokens.", default="tasklane")
+    token_audience: str = setting(
+        "TOKEN_AUDIENCE", "`aud` of access tokens.", default="tasklane-api"
+    )
+    database_pool: int = setting(
+        "AUTH_DATABASE_POOL", "Most connections to the database.", default=10, check=at_least(1)
+    )
+    access_token_seconds: int = setting(
+        "ACCESS_TOKEN_SECONDS", "Life of an access token.", default=900, check=at_least(1)
+    )
+    session_idle_seconds: int = setting(
+        "SESSION_IDLE_SECONDS",
+        "A session that is not refreshed for this long ends.",
+        default=7 * 86_400,
+        check=at_least(1),
+    )
+    session_seconds: int = setting(
+        "SESSION_SECONDS",
+        "A session ends this long after its login, however much it is used.",
+        default=30 * 86_400,
+        check=at_least(1),
+    )
+    enumeration_safe: bool = setting(
+        "REGISTRATION_ENUMERATION_SAFE",
+        "Registration answers 202 whether or not the address is taken, and gives no tokens.",
+        default=False,
+    )
+    lockout_failures: int = setting(
+        "LOCKOUT_FAILURES",
+        "Wrong logins in a row that lock an address.",
+        default=5,
+        check=at_least(1),
+    )
+    lockout_seconds: int = setting(
+        "LOCKOUT_SECONDS",
+        "Length of the first lock; each further one is twice as long.",
+        default=900,
+        check=at_least(1),
+    )
+    lockout_max_seconds: int = setting(
+        "LOCKOUT_MAX_SECONDS", "Longest lock.", default=86_400, check=at_least(1)
+    )
+    password_peppers: str = setting(
+        "PASSWORD_PEPPERS",
+        "Optional keys mixed into every password, `id:base64,…` of at least 32 bytes each: the "
+        "first for new hashes, all for old ones. A lost key loses the passwords made with it.",
+        default="",
+        secret=True,
+    )
+    hash_workers: int = setting(
+        "HASH_WORKERS",
+        "Threads that hash passwords, 19 MiB each; 0 means one per CPU.",
+        default=0,
+        check=at_least(0),
+    )
+    hash_queue: int = setting(
+        "HASH_QUEUE",
+        "Password checks that may wait for a thread; one more is answered 503.",
+        default=100,
+        check=at_least(0),
+    )
+    hash_queue_seconds: float = setting(
+        "HASH_QUEUE_SECONDS",
+        "Longest wait for a thread before the answer is 503.",
+        default=3.0,
+        check=at_least(0.01),
+    )
+    service_credentials: str = setting(
+        "SERVICE_CREDENTIAL",
+        "Key that services buy tokens for `/internal` of auth with, at least 32 characters. Auth "
+        "takes several, separated by commas, while one replaces another. Production needs it.",
+        default="",
+        secret=True,
+    )
+    purge_seconds: float = setting(
+        "PURGE_SECONDS",
+        "Pause between removals of expired rows.",
+        default=60.0,
+        check=at_least(0.1),
+    )
+
+    @property
+    def service_keys(self) -> tuple[str, ...]:
+        return tuple(key.strip() for key in self.service_credentials.split(",") if key.strip())
+
+    @property
+    def revocations_kept(self) -> timedelta:
+        """How long a revocation matters: a token issued before it has expired after that.
+
+        A minute is for clocks that differ.
+        """
+        return timedelta(seconds=self.access_token_seconds + CLOCK_LEEWAY_SECONDS + 60)
+
+    def problems(self) -> dict[str, list[str]]:
+        """Rules that one variable's check cannot hold."""
+        found: dict[str, list[str]] = {}
+        try:
+            Peppers.parse(self.password_peppers)
+        except ValueError as error:
+            found["PASSWORD_PEPPERS"] = [str(error)]
+        if self.session_seconds < self.session_idle_seconds:
+            found["SESSION_SECONDS"] = ["Must not be less than SESSION_IDLE_SECONDS."]
+        if self.lockout_max_seconds < self.lockout_seconds:
+            found["LOCKOUT_MAX_SECONDS"] = ["Must not be less than LOCKOUT_SECONDS."]
+        if any(len(key) < SHORTEST_SERVICE_KEY for key in self.service_keys):
+            found["SERVICE_CREDENTIAL"] = [f"Must have {SHORTEST_SERVICE_KEY} characters or more."]
+        if not self.development and has_weak_password(self.database_url):
+            found["AUTH_DATABASE_URL"] = ["The password in it is too weak for production."]
+        return found
+
+    @property
+    def session_life(self) -> SessionLife:
+        return SessionLife(
+            idle=timedelta(seconds=self.session_idle_seconds),
+            absolute=timedelta(seconds=self.session_seconds),
+        )
+
+    @property
+    def lockout_policy(self) -> LockoutPolicy:
+        return LockoutPolicy(
+            failures=self.lockout_failures,
+            first=timedelta(seconds=self.lockout_seconds),
+            longest=timedelta(seconds=self.lockout_max_seconds),
+        )

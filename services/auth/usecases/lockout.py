@@ -1,0 +1,86 @@
+"""Wrong guesses in a row lock what is guessed at, whether or not it exists."""
+
+from __future__ import annotations
+
+import hmac
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from services.auth.domain import LockoutPolicy
+from services.auth.keys import KeyRing, Seal
+from services.auth.repository import AuthRepository
+
+
+class Guess(StrEnum):
+    """What is guessed at; each has its own counter."""
+
+    LOGIN = "login"
+    CURRENT_PASSWORD = "current_password"  # noqa: S105 - a purpose, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a wrong guess led to. `refused_for` is how many seconds it was too late by already."""
+
+    refused_for: int | None = None
+    locks_for: int | None = None
+
+
+class Lockout:
+    """Counts wrong guesses exactly, however many arrive at once.
+
+    The verdict on a guess is given only after it has been settled here, in the transaction that
+    counts it: of a hundred parallel guesses five get one, and the others learn nothing, not even
+    that they were right. Settling last instead of paying in advance lets a person log in from
+    many places at once.
+    """
+
+    def __init__(self, keys: KeyRing, policy: LockoutPolicy) -> None:
+        self._keys = keys
+        self._policy = policy
+
+    def subject(self, guess: Guess, identifier: str) -> bytes:
+        """The counter's name: a keyed hash, so the table is no list of addresses."""
+        key = self._keys.sealing(Seal.GUESS_SUBJECTS)
+        return hmac.digest(key, f"{guess.value}\0{identifier}".encode(), "sha256")
+
+    async def seconds_left(
+        self, repository: AuthRepository, subject: bytes, now: datetime
+    ) -> int | None:
+        """How long `subject` stays locked, None when it is not: asked before the costly check."""
+        return _seconds(await repository.guesses.locked_until(subject, now), now)
+
+    async def settle_wrong(
+        self, repository: AuthRepository, subject: bytes, now: datetime
+    ) -> Counted:
+        """Counts a wrong guess, and locks when it is one too many."""
+        # The same first step as for a right guess: a lock that came first answers both alike.
+        until = await repository.guesses.hold(subject, now)
+        if until is not None:
+            return Counted(refused_for=_seconds(until, now))
+        policy = self._policy
+        failures = await repository.guesses.count(subject, now, policy.memory)
+        if failures is None:
+            # There was nothing to hold yet, and others made and locked it meanwhile.
+            until = await repository.guesses.locked_until(subject, now)
+            return Counted(refused_for=_seconds(until, now) or 1)
+        lock = policy.lock_after(failures)
+        if lock is None:
+            return Counted()
+        await repository.guesses.lock(subject, now + lock, policy.memory)
+        return Counted(locks_for=_seconds(now + lock, now))
+
+    async def settle_right(
+        self, repository: AuthRepository, subject: bytes, now: datetime
+    ) -> int | None:
+        """Forgets the failures; seconds of a lock that came first and makes the guess void."""
+        until = await repository.guesses.hold(subject, now)
+        if until is None:
+            await repository.guesses.forget(subject)
+        return _seconds(until, now)
+
+
+def _seconds(until: datetime | None, now: datetime) -> int | None:
+    return None if until is None else max(1, math.ceil((until - now).total_seconds()))

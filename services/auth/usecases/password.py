@@ -1,0 +1,82 @@
+"""Change of one's own password."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NoReturn
+from uuid import UUID
+
+from services.auth.domain import Ending, User, WrongCurrentPassword
+from services.auth.events import AuthEvents
+from services.auth.passwords.hashing import Passwords
+from services.auth.passwords.strength import weakness
+from services.auth.repository import AuthStore
+from services.auth.usecases.lockout import Guess, Lockout
+from services.auth.usecases.sessions import live_user
+from shared.errors import RateLimited, ValidationFailed
+
+
+async def change_password(
+    store: AuthStore,
+    passwords: Passwords,
+    lockout: Lockout,
+    events: AuthEvents,
+    *,
+    session_id: UUID,
+    current_password: str,
+    new_password: str,
+    now: datetime,
+) -> None:
+    """Sets another password and ends the account's other sessions.
+
+    Wrong guesses have a budget of their own, so a stolen access token neither finds the password
+    nor locks its owner out. Raises ValidationFailed for a weak password, WrongCurrentPassword,
+    RateLimited, InvalidToken and ServiceUnavailable.
+    """
+    async with store.read() as repository:
+        user = await live_user(repository, session_id, now)
+        subject = lockout.subject(Guess.CURRENT_PASSWORD, str(user.id))
+        limited_for = await lockout.seconds_left(repository, subject, now)
+    reason = weakness(new_password, owner=(user.name, user.email))
+    if reason is not None:
+        events.password_change("refused", user_id=user.id)
+        raise ValidationFailed(details={"new_password": [reason]})
+    if limited_for is not None:
+        events.password_change("limited", user_id=user.id)
+        raise RateLimited(limited_for)
+    if not await passwords.verify(current_password, user.password_hash):
+        await _refuse(store, lockout, events, user, subject, now)
+    new_hash = await passwords.hash(new_password)
+    async with store.begin() as repository:
+        limited_for = await lockout.settle_right(repository, subject, now)
+        if limited_for is not None:
+            raise RateLimited(limited_for)
+        changed = await repository.users.replace_password(
+            user.id, user.password_hash, new_hash, now
+        )
+        if not changed:
+            # Somebody else was quicker, so what was given is no longer the current password.
+            raise WrongCurrentPassword(details={"current_password": ["Is wrong."]})
+        ended = await repository.sessions.end_all(
+            user.id, Ending.PASSWORD_CHANGE, now, except_for=session_id
+        )
+        await repository.revocations.end_sessions(ended)
+    events.password_change("changed", user_id=user.id)
+
+
+async def _refuse(
+    store: AuthStore,
+    lockout: Lockout,
+    events: AuthEvents,
+    user: User,
+    subject: bytes,
+    now: datetime,
+) -> NoReturn:
+    """Counts the wrong guess, which commits, and raises."""
+    async with store.begin() as repository:
+        counted = await lockout.settle_wrong(repository, subject, now)
+    if counted.refused_for is not None:
+        events.password_change("limited", user_id=user.id)
+        raise RateLimited(counted.refused_for)
+    events.password_change("wrong", user_id=user.id)
+    raise WrongCurrentPassword(details={"current_password": ["Is wrong."]})

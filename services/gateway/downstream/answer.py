@@ -1,0 +1,41 @@
+"""Answers as they go out on the wire."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from http import HTTPStatus
+
+from services.gateway.exchange import Headers
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+def _status_line(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}".encode("ascii")
+
+
+_STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+
+
+def date_line() -> bytes:
+    """The Date header of this second (RFC 9110 section 6.6.1)."""
+    return f"date: {formatdate(usegmt=True)}".encode("ascii")
+
+
+def answer_head(status: int, headers: Headers, date: bytes, framing: bytes) -> bytes:
+    """The head of an answer. `framing` is nothing, or header lines with their line ends."""
+    return b"\r\n".join(
+        [
+            _STATUS_LINES.get(status) or _status_line(status),
+            date,
+            *map(b": ".join, headers),
+            framing + b"\r\n",
+        ]
+    )
+
+
+def has_no_body(method: str, status: int) -> bool:
+    """Whether an answer ends with its head, whatever its headers say (RFC 9112 section 6.3)."""
+    return method == "HEAD" or status in {204, 304}

@@ -1,0 +1,349 @@
+"""One connection of a client: heads in, turns taken in order, deadlines kept."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from socket import SO_LINGER, SOL_SOCKET
+from time import perf_counter
+from typing import TYPE_CHECKING, cast
+
+from services.gateway.downstream.grammar import hopeless
+from services.gateway.downstream.head import NO_FIELDS, BadHead, RequestHead
+from services.gateway.downstream.pace import NEVER, WriteWatch, next_deadline
+from services.gateway.downstream.turn import Turn
+from services.gateway.exchange import Exchange
+from shared.errors import ApiError, RequestTimeout, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from services.gateway.downstream.server import Server
+
+_TURNS_AT_ONCE = 32  # pipelined requests that are taken before others get the loop
+
+# What a connection is doing.
+_READY = 1  # between requests
+_HEAD = 2  # in the middle of a head
+_TURN = 3  # a request is under way
+_LINGER = 4  # answered for the last time; what still comes is thrown away
+_CLOSED = 5  # going, or gone
+
+
+class ClientConnection(asyncio.Protocol):
+    """Takes requests one at a time, in order. What comes early waits, within bounds."""
+
+    __slots__ = (
+        "_advancing",
+        "_buffer",
+        "_fields",
+        "_half_closed",
+        "_reading",
+        "_state",
+        "_transport",
+        "_writable",
+        "deadline",
+        "peer",
+        "server",
+        "turn",
+        "write_watch",
+    )
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.peer = ""
+        self.deadline = NEVER  # loop time at which `expire` is due
+        self._transport: asyncio.Transport | None = None
+        self._state = _READY
+        self.turn: Turn | None = None
+        self._buffer = b""
+        self._fields = NO_FIELDS  # of the last request
+        self._advancing = False
+        self._reading = True
+        self._half_closed = False
+        self._writable = True
+        self.write_watch: WriteWatch | None = None
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.peer = (transport.get_extra_info("peername") or ("",))[0]
+        self.deadline = self.server.loop.time() + self.server.limits.idle_timeout
+        if not self.server.opened(self):
+            self._refuse(ServiceUnavailable("Too many connections"))
+
+    def data_received(self, data: bytes) -> None:
+        if self._state >= _LINGER:
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if not self._advancing:
+            self._advance()
+        if self._buffer:
+            self.reading_changed()
+
+    def eof_received(self) -> bool:
+        self._half_closed = True
+        turn = self.turn
+        if turn is None or turn.intake.takes() or self._state != _TURN:
+            # Nothing to answer, or a body that will never be complete.
+            return False
+        # A client that closed its side may be gone or may wait for its answer: a short one gets
+        # through to the latter.
+        self.deadline = self.server.loop.time() + self.server.limits.half_close_grace
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state = _CLOSED
+        self._transport = None
+        self.deadline = NEVER
+        turn, self.turn = self.turn, None
+        if turn is not None:
+            turn.client_left()
+        self._buffer = b""
+        self.server.closed(self)
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        self._watch_writing()
+        if self.turn is not None:
+            self.turn.pause()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._state < _LINGER:
+            self.write_watch = None
+        if self.turn is not None:
+            self.turn.resume()
+        elif self._buffer and not self._advancing:
+            self._advance()
+
+    # What a turn does.
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes after the head have come already."""
+        return bool(self._buffer)
+
+    def write(self, data: bytes) -> None:
+        """Sends `data`, if there still is a client."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def reading_changed(self) -> None:
+        """A body is wanted that was not, or the other way round."""
+        turn = self.turn
+        if turn is not None and turn.intake.takes():
+            if self._buffer and not self._advancing:
+                self._advance()
+            self._rate_clock(turn, 0)
+            wanted = turn.intake.takes() or not self._is_full
+        else:
+            if turn is not None and not self._half_closed:
+                self.deadline = NEVER
+            wanted = not self._is_full
+        if self._transport is None or wanted == self._reading:
+            return
+        self._reading = wanted
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def turn_over(self) -> None:
+        """The request has been read and answered; the next one's turn."""
+        turn, self.turn = self.turn, None
+        if turn is None or self._state != _TURN:
+            return
+        if not turn.keep_alive or (self._half_closed and not self._buffer):
+            goes_on = turn.client_goes_on or bool(self._buffer)
+            self._close(linger=goes_on or not turn.intake.is_over)
+            return
+        self._state = _READY
+        limits = self.server.limits
+        wait = limits.half_close_grace if self._half_closed else limits.idle_timeout
+        self.deadline = self.server.loop.time() + wait
+        if not self._advancing and (self._buffer or not self._reading):
+            self._advance()
+            self.reading_changed()
+
+    def abort(self, reset: bool = False) -> None:
+        """Closes at once. With `reset` the client cannot take the end of the stream for an end."""
+        self._state = _CLOSED
+        transport = self._transport
+        if transport is None:
+            return
+        if reset:
+            socket = transport.get_extra_info("socket")
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    # What the server does.
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way or has begun to come in."""
+        return self._state == _READY
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed."""
+        self.deadline = NEVER
+        turn = self.turn
+        if self._state == _READY:
+            self._close(linger=False)
+        elif self._state == _HEAD:
+            self._refuse(RequestTimeout(), outcome="slow_client")
+        elif turn is not None and not self._half_closed:
+            turn.exchange.outcome = "slow_client"
+            turn.keep_alive = False
+            turn.break_off(RequestTimeout("The request body did not arrive in time"))
+        elif (
+            self._transport is not None and self._transport.get_write_buffer_size() == 0
+        ) or turn is not None:
+            self.abort()
+        else:
+            # Lingering over an answer that is still going out; its rate is watched.
+            self.deadline = now + self.server.limits.linger_timeout
+
+    def does_not_read(self) -> None:
+        """The client reads its answer too slowly, or not at all."""
+        if self.turn is not None:
+            self.turn.exchange.outcome = "slow_client"
+        self.abort()
+
+    def finish(self) -> None:
+        """The server stops: closes now if idle, else after the answer under way."""
+        if self._state == _READY:
+            self._close(linger=False)
+        elif self.turn is not None:
+            self.turn.go_away()
+
+    # Reading.
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._buffer) > self.server.limits.pipeline_buffer
+
+    def _advance(self) -> None:
+        """Works through what has been read, as far as it goes."""
+        self._advancing = True
+        turns = 0
+        try:
+            while self._buffer and self._writable:
+                turn = self.turn
+                if turn is not None:
+                    if not turn.intake.takes():
+                        break
+                    data, self._buffer = self._buffer, b""
+                    self._rate_clock(turn, len(data))
+                    rest = turn.feed(data)
+                    self._buffer = rest
+                elif self._state >= _LINGER:
+                    self._buffer = b""
+                elif turns >= _TURNS_AT_ONCE:
+                    self.server.loop.call_soon(self._advance)
+                    break
+                elif not self._take_head():
+                    break
+                else:
+                    turns += 1
+        finally:
+            self._advancing = False
+
+    def _rate_clock(self, turn: Turn, size: int) -> None:
+        """A body is being waited for, and `size` bytes of it have come."""
+        if not turn.intake.paced:
+            self.deadline = NEVER
+            return
+        deadline = self.deadline if size else NEVER
+        self.deadline = next_deadline(deadline, size, self.server.loop.time(), self.server.limits)
+
+    def _take_head(self) -> bool:
+        """Begins the next turn, if its head is there; says whether it did."""
+        data = self._buffer
+        if data[0] == 0x0D and data[:2] == b"\r\n" and self._state == _READY:
+            # RFC 9112 section 2.2: an empty line before the request line is let pass, one.
+            data = data[2:]
+        end = data.find(b"\r\n\r\n") + 4
+        limits = self.server.limits
+        if end < 4 or end > limits.max_header_bytes:
+            self._head_not_there(data)
+            return False
+        head = data[:end]
+        self._buffer = data[end:]
+        try:
+            request = self.server.heads.read(head, self._fields)
+        except BadHead as bad:
+            self._refuse(bad.error, bad)
+            return False
+        self._fields = request.fields
+        exchange = Exchange(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.fields.headers,
+            fields=request.fields.first,
+            peer=self.peer,
+            received_at=perf_counter(),
+            content_length=request.content_length,
+            chunked=request.chunked,
+        )
+        self._begin_turn(exchange, request).start()
+        return True
+
+    def _begin_turn(self, exchange: Exchange, head: RequestHead) -> Turn:
+        self._state = _TURN
+        self.deadline = NEVER
+        self.turn = turn = Turn(self, exchange, head)
+        return turn
+
+    def _head_not_there(self, data: bytes) -> None:
+        """A head that has not come to its end: waits for more of it, unless it is hopeless."""
+        limits = self.server.limits
+        error = hopeless(data, limits.max_target_bytes, limits.max_header_bytes)
+        if error is not None:
+            self._refuse(error)
+        elif self._state == _READY:
+            self._state = _HEAD
+            self.deadline = self.server.loop.time() + limits.header_timeout
+
+    def _watch_writing(self) -> None:
+        if self._transport is not None and self.write_watch is None:
+            self.write_watch = WriteWatch(self._transport, self.server.limits)
+
+    # Closing.
+
+    def _refuse(
+        self, error: ApiError, bad: BadHead | None = None, outcome: str = "malformed"
+    ) -> None:
+        """Answers a request that never became one, and closes."""
+        exchange = Exchange(
+            method=bad.method if bad else "-",
+            path=bad.path if bad else "-",
+            query="",
+            headers=bad.fields.headers if bad else [],
+            peer=self.peer,
+            received_at=perf_counter(),
+        )
+        exchange.outcome = outcome
+        head = RequestHead(exchange.method, exchange.path, "", NO_FIELDS)
+        turn = self._begin_turn(exchange, head)
+        turn.keep_alive = False
+        turn.refuse(error)
+
+    def _close(self, linger: bool) -> None:
+        """Closes when all is sent; with `linger`, once the client has had time to read it."""
+        # To close with bytes unread resets the connection, and takes the answer with it.
+        self._buffer = b""
+        transport = self._transport
+        if transport is None:
+            return
+        self.deadline = self.server.loop.time() + self.server.limits.linger_timeout
+        self._watch_writing()
+        if linger and not self._half_closed:
+            self._state = _LINGER
+            transport.write_eof()
+            if not self._reading:
+                self._reading = True
+                transport.resume_reading()
+        else:
+            self._state = _CLOSED
+            transport.close()

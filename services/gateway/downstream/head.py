@@ -1,0 +1,168 @@
+"""Reads the head of one request, strictly.
+
+The raw bytes must follow the grammar before llhttp takes them apart: llhttp does not tell line
+ends, versions and folded lines. What two parsers agree on leaves nothing to interpretation.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import httptools
+
+from services.gateway.downstream import semantics
+from services.gateway.downstream.grammar import FIELDS, LINE, diagnose
+from services.gateway.downstream.limits import ServerLimits
+from services.gateway.downstream.target import is_authority, split_target
+from services.gateway.exchange import Headers
+from shared.errors import ApiError, BadRequest, HeadersTooLarge, MethodNotAllowed, UriTooLong
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_COMMON_METHODS = frozenset(method.encode() for method in METHODS)
+_REFUSED_METHODS = frozenset({b"TRACE", b"CONNECT"})
+_METHOD = re.compile(rb"[A-Z][A-Z\-]*")
+
+
+@dataclass(slots=True)
+class Fields:
+    """The header lines of a request, taken apart. Not to be changed: a connection remembers them.
+
+    `block` is how they came, and b"" where they say something of the message itself.
+    """
+
+    headers: Headers
+    first: dict[bytes, bytes]  # the first value of every header
+    block: bytes = b""
+
+
+NO_FIELDS = Fields([], {})
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request's head, checked. `path` and `query` are raw."""
+
+    method: str
+    path: str
+    query: str
+    fields: Fields
+    http_1_1: bool = True
+    keep_alive: bool = True
+    content_length: int | None = None
+    chunked: bool = False
+    expects_continue: bool = False
+    websocket: bool = False
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request is framed to carry a body."""
+        return self.chunked or bool(self.content_length)
+
+
+class BadHead(Exception):
+    """A head that is refused with `error`; the rest is what could be made out of it."""
+
+    def __init__(
+        self, error: ApiError, method: str = "-", path: str = "-", fields: Fields = NO_FIELDS
+    ) -> None:
+        super().__init__(error.text)
+        self.error = error
+        self.method = method
+        self.path = path
+        self.fields = fields
+
+
+class HeadReader:
+    """Reads heads, whole ones; it keeps nothing between two, so one serves all connections."""
+
+    def __init__(self, limits: ServerLimits) -> None:
+        self._max_target = limits.max_target_bytes
+        self._max_count = limits.max_header_count or 1 << 30
+        self._headers: Headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """llhttp's callback. It strips white space before a value, but none after it."""
+        self._headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def read(self, head: bytes, known: Fields = NO_FIELDS) -> RequestHead:
+        """The request whose head, empty line included, is `head`. Raises BadHead.
+
+        `known` are the fields of the request before it on the same connection: most clients send
+        the same lines again, and what is equal needs not be judged twice.
+        """
+        end = head.find(b"\r\n")
+        block = head[end:]
+        line = LINE.fullmatch(head, 0, end)
+        if line is None:
+            raise BadHead(diagnose(head, self._max_target))
+        method, target, path, query, minor = line.groups()
+        http_1_1 = minor == b"1"
+        fields = NO_FIELDS
+        try:
+            if len(target) > self._max_target:
+                raise UriTooLong
+            if block == known.block and http_1_1 and method in _COMMON_METHODS:
+                fields = known
+            else:
+                _check_method(method)
+                fields = self._take_apart(head, block)
+                if not fields.block or not http_1_1:
+                    return self._judge(method, target, fields, http_1_1)
+            if path is None:
+                path_, query_ = split_target(target, fields.first[b"host"])
+                return RequestHead(str(method, "ascii"), path_, query_, fields)
+        except ApiError as error:
+            path = target.partition(b"?")[0]
+            raise BadHead(error, str(method, "ascii"), str(path, "ascii"), fields) from None
+        query = str(query, "ascii") if query else ""
+        return RequestHead(str(method, "ascii"), str(path, "ascii"), query, fields)
+
+    def _take_apart(self, head: bytes, block: bytes) -> Fields:
+        if FIELDS.fullmatch(block) is None:
+            raise diagnose(head, self._max_target)
+        headers: Headers = []
+        self._headers = headers
+        try:
+            # A body never passes through llhttp, so a parser serves for one head only.
+            httptools.HttpRequestParser(self).feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass
+        except httptools.HttpParserInvalidMethodError:
+            raise MethodNotAllowed(METHODS) from None
+        except httptools.HttpParserError as error:
+            raise BadRequest(f"Malformed request: {error}") from None
+        if len(headers) > self._max_count:
+            raise HeadersTooLarge("The request has too many headers")
+        fields = Fields(headers, dict(reversed(headers)))
+        wire = [field for field in headers if field[0] in semantics.WIRE]
+        if len(wire) == 1 and wire[0][0] == b"host" and is_authority(wire[0][1]):
+            # It says nothing of how it goes on: no body, and the connection stays.
+            fields.block = block
+        return fields
+
+    def _judge(self, method: bytes, target: bytes, fields: Fields, http_1_1: bool) -> RequestHead:
+        """What the wire headers say together."""
+        wire = semantics.wire_headers(fields.headers)
+        path, query = split_target(target, semantics.host(wire, http_1_1))
+        result = RequestHead(str(method, "ascii"), path, query, fields, http_1_1, http_1_1)
+        result.content_length = semantics.content_length(wire)
+        result.chunked = semantics.is_chunked(wire, http_1_1)
+        result.expects_continue = semantics.expects_continue(wire, http_1_1)
+        options = semantics.connection_options(wire)
+        if b"close" in options:
+            result.keep_alive = False
+        elif not http_1_1:
+            result.keep_alive = b"keep-alive" in options
+        if b"upgrade" in options and semantics.is_websocket(wire):
+            result.websocket = http_1_1 and method == b"GET" and not result.has_body
+        return result
+
+
+def _check_method(method: bytes) -> None:
+    if method in _COMMON_METHODS:
+        return
+    if _METHOD.fullmatch(method) is None:
+        raise BadRequest("Malformed request: methods are in capital letters")
+    if method in _REFUSED_METHODS:
+        raise MethodNotAllowed(METHODS)

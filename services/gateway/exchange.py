@@ -1,0 +1,228 @@
+"""One request on its way through the gateway, and what may become of it.
+
+The stages read and write an `Exchange`; the data plane fills it from the wire and carries out
+the `Decision` that the pipeline comes to. Neither knows the other's insides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from shared.errors import ApiError
+
+if TYPE_CHECKING:
+    from services.gateway.config import Route
+    from services.gateway.limits.quota import Quota
+    from shared.identity import Principal
+
+# How an exchange ended, as a bounded label. All but ok, malformed, slow_client, too_large and
+# client_left blame the upstream: "unavailable" is the open breaker, "truncated" an answer that was
+# cut short.
+OUTCOMES = frozenset(
+    {
+        "ok",
+        "malformed",
+        "slow_client",
+        "too_large",
+        "client_left",
+        "internal",
+        "refused",
+        "connect_timeout",
+        "timeout",
+        "reset",
+        "bad_framing",
+        "truncated",
+        "unavailable",
+    }
+)
+
+# The dataclasses made once per request are not frozen, as a frozen one takes five times as long to
+# make; nobody changes them all the same.
+
+# Header names are lower-case bytes, values as on the wire without outer white space.
+Headers = list[tuple[bytes, bytes]]
+
+
+class Exchange:
+    """A request as it arrived, then what each stage decided about it."""
+
+    __slots__ = (
+        "accept",
+        "answer_headers",
+        "api_version",
+        "authorization",
+        "chunked",
+        "client_address",
+        "content_length",
+        "fields",
+        "headers",
+        "method",
+        "outcome",
+        "path",
+        "peer",
+        "principal",
+        "query",
+        "quota",
+        "received_at",
+        "request_id",
+        "route",
+        "service_path",
+        "template",
+        "upstream_name",
+        "upstream_seconds",
+        "url_version",
+        "vary",
+    )
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        path: str,
+        query: str,
+        headers: Headers,
+        peer: str,
+        received_at: float,
+        content_length: int | None = None,
+        chunked: bool = False,
+        fields: dict[bytes, bytes] | None = None,
+    ) -> None:
+        # From the wire. `path` and `query` are the raw target, never percent-decoded;
+        # `content_length` is None where the request did not count its body. Headers are not to be
+        # changed: the requests of a connection share them for as long as they stay the same.
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.peer = peer
+        self.received_at = received_at  # time.perf_counter() seconds
+        self.content_length = content_length
+        self.chunked = chunked
+        # The first value of every header; `headers` has them all.
+        self.fields = dict(reversed(headers)) if fields is None else fields
+
+        # From the stages.
+        self.request_id: str = ""
+        self.accept: str | None = None
+        self.client_address: str = peer
+        self.api_version: str | None = None
+        self.url_version: str | None = None  # what stands in the URL, well-formed or not
+        self.service_path: str = path  # the path below /api/vN, which routes and limits match
+        self.route: Route | None = None
+        self.template: str = "unmatched"  # bounded set: the `route` label of metrics and log
+        self.principal: Principal | None = None
+        self.authorization: bytes | None = None  # goes on in place of another credential
+        self.quota: Quota | None = None
+        self.answer_headers: Headers = []  # goes on every answer, errors too; Vary is apart:
+        self.vary: bytes = b""  # the request fields that the stages looked at
+
+        # From the data plane, for log and metrics. `upstream_seconds` is the time from the decision
+        # to the head of the upstream's answer, or to the failure. `outcome` is one of OUTCOMES.
+        self.upstream_name: str | None = None
+        self.upstream_seconds: float | None = None
+        self.outcome: str = "ok"
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of header `name` (lower case), or None."""
+        return self.fields.get(name)
+
+    def header_values(self, name: bytes) -> list[bytes]:
+        """All values of header `name` (lower case), in the order sent."""
+        return [value for key, value in self.headers if key == name]
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request is framed to carry a body (RFC 9112 section 6.3)."""
+        return self.chunked or bool(self.content_length)
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer of the gateway's own. The data plane adds framing, Date and connection headers."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Timeouts:
+    """Seconds. `total` runs from the request's last byte to the answer's, retries included.
+
+    It does not count the time that the client keeps the service waiting, and it does not apply to
+    an event stream or to an upgraded connection; `idle` does.
+    """
+
+    connect: float = 1.0
+    first_byte: float = 10.0
+    idle: float = 30.0
+    total: float = 30.0
+
+
+@dataclass(slots=True)
+class Forward:
+    """The order to carry the request on. `headers` are complete but for host and framing."""
+
+    upstream: str
+    target: bytes  # origin-form request target, raw
+    headers: Headers
+    timeouts: Timeouts
+    max_body: int  # bytes; a longer request body is refused with 413
+    retries: int = 1
+
+
+Decision = Answer | Forward
+
+
+@dataclass(slots=True)
+class Relay:
+    """Pass the upstream's answer on: this status and these headers (no framing), body untouched."""
+
+    status: int
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Read up to `limit` bytes of the upstream's answer, then ask `Policy.rewrite`."""
+
+    limit: int
+
+
+class Policy(Protocol):
+    """What the data plane asks of the rest of the gateway."""
+
+    def admit(self, exchange: Exchange) -> Coroutine[Any, Any, Decision]:
+        """The pipeline, up to the decision. Raises ApiError for a refusal.
+
+        It is driven by hand (`services.gateway.eager`): a coroutine that never has to wait costs
+        no task. Context variables that it sets before it first waits stay set on the connection.
+        """
+
+    def refuse(self, exchange: Exchange, error: ApiError) -> Answer:
+        """Renders any refusal, the data plane's own ones included, with every due header.
+
+        Of a request whose head was not understood nothing is known: its method and path are "-",
+        it has no headers, and `admit` never saw it. An InternalError's cause is in `__cause__`.
+        """
+
+    def receive(self, exchange: Exchange, status: int, headers: Headers) -> Relay | Inspect:
+        """Judges an upstream's answer by its head (1xx never gets here).
+
+        `headers` are the end-to-end ones without date and content-length, which the data plane
+        writes itself.
+        """
+
+    def rewrite(
+        self, exchange: Exchange, status: int, headers: Headers, body: bytes, complete: bool
+    ) -> Answer:
+        """Makes the answer out of one that `receive` wanted to inspect."""
+
+    def finish(self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int) -> None:
+        """The exchange is over: log line and metrics. Called once for every exchange.
+
+        `status` is the one sent, or 499 when the client left before any was. The byte counts are
+        those of the bodies, chunk framing not counted.
+        """

@@ -1,0 +1,110 @@
+"""The limiter of one process: every policy of a request in one step, in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from services.gateway.limits.policies import Applied
+from services.gateway.limits.quota import Quota
+
+MAX_KEYS_PER_POLICY = 100_000
+_KINDS_REMEMBERED = 1_024
+
+
+def monotonic_us() -> int:
+    """Microseconds of a clock that nobody sets back."""
+    return time.monotonic_ns() // 1_000
+
+
+class Counters:
+    """The arrival times of one policy, by subject.
+
+    They live in two generations. A key that was not used for a whole refill time owes nothing any
+    more, so when a generation is that old it is dropped as one; nothing is ever searched. Beyond
+    `max_keys` keys a generation ends early: memory is bounded, and the keys that lose their
+    history are those that were longest unused.
+    """
+
+    __slots__ = ("_max_keys", "_old", "_refill_us", "_turn_at", "_young")
+
+    def __init__(self, refill_us: int, max_keys: int) -> None:
+        self._refill_us = refill_us
+        self._max_keys = max_keys
+        self._young: dict[str, int] = {}
+        self._old: dict[str, int] = {}
+        self._turn_at = 0
+
+    def debt(self, subject: str, now: int) -> int:
+        """What `subject` owes, in microseconds."""
+        if now >= self._turn_at:
+            self._turn(now)
+        arrival = self._young.get(subject)
+        if arrival is None:
+            arrival = self._old.get(subject, 0)
+        return arrival - now if arrival > now else 0
+
+    def put(self, subject: str, arrival: int, now: int) -> None:
+        """Keeps the arrival time of `subject`."""
+        young = self._young
+        young[subject] = arrival
+        if len(young) > self._max_keys:
+            self._turn(now)
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def _turn(self, now: int) -> None:
+        # After two idle refill times the young generation has nothing to say either.
+        stale = now >= self._turn_at + self._refill_us
+        self._old = {} if stale else self._young
+        self._young = {}
+        self._turn_at = now + self._refill_us
+
+
+class MemoryLimiter:
+    """Spends from counters of this process. Never waits, never fails."""
+
+    def __init__(
+        self,
+        *,
+        max_keys: int = MAX_KEYS_PER_POLICY,
+        now: Callable[[], int] = monotonic_us,
+    ) -> None:
+        self._max_keys = max_keys
+        self._now = now
+        self._counters: dict[str, Counters] = {}
+        self._tables: dict[Applied, list[Counters]] = {}
+
+    def spend(self, applied: Applied, subjects: tuple[str, ...], cost: int) -> Quota:
+        """Takes `cost` from every policy, or from none if one of them refuses.
+
+        A cost of 0 only looks.
+        """
+        now = self._now()
+        tables = self._tables.get(applied)
+        if tables is None:
+            tables = self._tables_of(applied)
+        debts = [
+            counters.debt(subject, now) for counters, subject in zip(tables, subjects, strict=True)
+        ]
+        quota = Quota(applied, debts, cost)
+        if cost and quota.allowed:
+            for counters, subject, standing in zip(tables, subjects, quota.standings, strict=True):
+                # A shadow policy that would have refused is left as it is.
+                if not standing[3]:
+                    counters.put(subject, now + standing[2], now)
+        return quota
+
+    def _tables_of(self, applied: Applied) -> list[Counters]:
+        if len(self._tables) >= _KINDS_REMEMBERED:
+            # Reloads make new kinds of requests; the counters themselves stay.
+            self._tables.clear()
+        tables = []
+        for policy in applied.policies:
+            name = policy.storage_name
+            if name not in self._counters:
+                self._counters[name] = Counters(policy.capacity_us, self._max_keys)
+            tables.append(self._counters[name])
+        self._tables[applied] = tables
+        return tables

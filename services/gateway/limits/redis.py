@@ -1,0 +1,217 @@
+"""The limiter that several gateways share: one Lua script on Redis, by Redis's own clock."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from services.gateway.limits.breaker import Breaker
+from services.gateway.limits.policies import Applied
+from services.gateway.limits.quota import Quota
+
+log = structlog.get_logger(__name__)
+
+# The braces put every counter into one slot of a Redis Cluster, as one script has to touch several.
+PREFIX = "{rl}:"
+# Bounds how long one script may keep Redis from its other callers.
+MAX_CHECKS_PER_CALL = 128
+# While so many calls are under way, further checks gather for the next one.
+MAX_CALLS = 4
+
+# A call carries many requests: ARGV has for each its cost and its number of policies, then the
+# interval, the burst and the shadow mark of every policy; KEYS has the counters in the same order.
+# The answer is what each counter owed before its request, in microseconds, from which the caller
+# derives the same verdicts. Numbers stay below 2^53, where Lua's doubles are exact. A counter
+# expires when it owes nothing any more, never earlier.
+SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local debts, key, arg = {}, 0, 1
+while arg <= #ARGV do
+  local cost, policies = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
+  arg = arg + 2
+  local refused, writes = false, {}
+  for policy = 1, policies do
+    local interval, burst, shadow = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1]), ARGV[arg + 2]
+    arg = arg + 3
+    key = key + 1
+    local arrival = tonumber(redis.call('GET', KEYS[key]) or 0)
+    local debt = math.max(0, arrival - now)
+    debts[key] = debt
+    local after = debt + cost * interval
+    if after <= burst * interval then
+      writes[#writes + 1] = {KEYS[key], after}
+    elseif shadow == '0' then
+      refused = true
+    end
+  end
+  if cost > 0 and not refused then
+    for _, write in ipairs(writes) do
+      redis.call('SET', write[1], string.format('%.0f', now + write[2]),
+                 'PX', string.format('%.0f', math.ceil(write[2] / 1000)))
+    end
+  end
+end
+return debts
+"""
+SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+
+class LimiterUnavailable(Exception):
+    """Redis did not answer, in time or at all."""
+
+
+class _Check:
+    """One request's step, waiting for its turn."""
+
+    __slots__ = ("applied", "arguments", "cost", "future", "keys")
+
+    def __init__(
+        self,
+        applied: Applied,
+        subjects: tuple[str, ...],
+        cost: int,
+        future: asyncio.Future[Quota],
+    ) -> None:
+        self.applied = applied
+        self.cost = cost
+        self.future = future
+        self.keys: list[str] = []
+        self.arguments: list[int] = [cost, len(subjects)]
+        for policy, subject in zip(applied.policies, subjects, strict=True):
+            self.keys.append(f"{PREFIX}{policy.storage_name}:{subject}")
+            self.arguments += (policy.interval_us, policy.count, int(policy.shadow))
+
+
+class RedisLimiter:
+    """Spends from counters that all gateways share.
+
+    The checks of one turn of the event loop travel in one call. After a failure nobody waits for
+    Redis until the breaker lets one call try again.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        timeout: float,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self._client = client
+        # redis-py leaves this method without types.
+        self._command: Callable[..., Awaitable[Any]] = client.execute_command
+        # Seconds; a reload may change them.
+        self.timeout = timeout
+        self._breaker = breaker or Breaker()
+        self._waiting: list[_Check] = []
+        self._departing = False
+        self._script_sent = False
+        self._calls: set[asyncio.Task[None]] = set()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last call went well."""
+        return self._breaker.closed
+
+    async def spend(self, applied: Applied, subjects: tuple[str, ...], cost: int) -> Quota:
+        """As MemoryLimiter.spend. Raises LimiterUnavailable."""
+        if not self._breaker.allows():
+            raise LimiterUnavailable
+        loop = asyncio.get_running_loop()
+        check = _Check(applied, subjects, cost, loop.create_future())
+        self._waiting.append(check)
+        if not self._departing:
+            self._departing = True
+            loop.call_soon(self._depart)
+        return await check.future
+
+    async def ping(self) -> None:
+        """Raises when Redis does not answer; the health report asks."""
+        async with asyncio.timeout(self.timeout):
+            await self._client.ping()
+
+    async def close(self) -> None:
+        """Ends calls under way and the connections."""
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+        await self._client.aclose()
+
+    def _depart(self) -> None:
+        self._departing = False
+        while self._waiting and len(self._calls) < MAX_CALLS:
+            checks = self._waiting[:MAX_CHECKS_PER_CALL]
+            del self._waiting[:MAX_CHECKS_PER_CALL]
+            call = asyncio.create_task(self._call(checks))
+            self._calls.add(call)
+            call.add_done_callback(self._ended)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        if not self._departing:
+            self._depart()
+
+    async def _call(self, checks: list[_Check]) -> None:
+        try:
+            debts = await self._evaluate(checks)
+            quotas = _quotas(checks, debts)
+        except (RedisError, OSError, TimeoutError, ValueError, TypeError) as error:
+            if self._breaker.closed:
+                log.warning("limiter_redis_failed", error=repr(error)[:200])
+            self._breaker.failed()
+            _fail(checks)
+            # Those who wait for the next call would only wait in vain for longer.
+            waiting, self._waiting = self._waiting, []
+            _fail(waiting)
+            return
+        except BaseException:
+            _fail(checks)
+            raise
+        if not self._breaker.closed:
+            log.info("limiter_redis_recovered")
+        self._breaker.succeeded()
+        for check, quota in zip(checks, quotas, strict=True):
+            if not check.future.done():
+                check.future.set_result(quota)
+
+    async def _evaluate(self, checks: list[_Check]) -> list[Any]:
+        keys = [key for check in checks for key in check.keys]
+        arguments = [argument for check in checks for argument in check.arguments]
+        async with asyncio.timeout(self.timeout):
+            answer = await self._run_script(keys, arguments)
+        if not isinstance(answer, list) or len(answer) != len(keys):
+            raise ValueError("the limiter script gave an answer of another shape")
+        return answer
+
+    async def _run_script(self, keys: list[str], arguments: list[int]) -> Any:
+        if self._script_sent:
+            try:
+                return await self._command("EVALSHA", SCRIPT_SHA, len(keys), *keys, *arguments)
+            except NoScriptError:
+                # Redis was restarted, or told to forget its scripts.
+                self._script_sent = False
+        answer = await self._command("EVAL", SCRIPT, len(keys), *keys, *arguments)
+        self._script_sent = True
+        return answer
+
+
+def _fail(checks: list[_Check]) -> None:
+    for check in checks:
+        if not check.future.done():
+            check.future.set_exception(LimiterUnavailable())
+
+
+def _quotas(checks: list[_Check], debts: list[Any]) -> list[Quota]:
+    """The outcome of each check: the verdict follows from the debts, as in the script."""
+    quotas, position = [], 0
+    for check in checks:
+        end = position + len(check.keys)
+        quotas.append(Quota(check.applied, [int(debt) for debt in debts[position:end]], check.cost))
+        position = end
+    return quotas

@@ -1,0 +1,73 @@
+"""The policy side as the data plane sees it: admits, refuses, judges answers, books the end."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from services.gateway import normalize, pipeline, provenance
+from services.gateway.exchange import Answer, Decision, Exchange, Headers, Inspect, Relay
+from services.gateway.headers import answer_headers
+from services.gateway.observe import Observer
+from services.gateway.pipeline import Gateway
+from services.gateway.routes import split_version
+from shared.errors import ApiError, render
+
+
+class GatewayPolicy:
+    """Implements `exchange.Policy`."""
+
+    def __init__(self, gateway: Gateway, observer: Observer) -> None:
+        self._gateway = gateway
+        self._observer = observer
+        self._security = gateway.security
+        self._under_way = 0
+        observer.in_flight.set_function(lambda: self._under_way)
+
+    def admit(self, exchange: Exchange) -> Coroutine[Any, Any, Decision]:
+        self._under_way += 1
+        return pipeline.admit(exchange, self._gateway)
+
+    def refuse(self, exchange: Exchange, error: ApiError) -> Answer:
+        return self._render(exchange, error, provenance.of_failure(exchange, error))
+
+    def receive(self, exchange: Exchange, status: int, headers: Headers) -> Relay | Inspect:
+        route = exchange.route
+        assert route is not None
+        if normalize.is_to_inspect(route, status, headers):
+            return Inspect(normalize.MAX_ERROR_BODY)
+        own = normalize.relayed(exchange, status, headers)
+        return Relay(status, answer_headers(exchange, self._security, own))
+
+    def rewrite(
+        self, exchange: Exchange, status: int, headers: Headers, body: bytes, complete: bool
+    ) -> Answer:
+        error = normalize.foreign_error(exchange, status, headers, body, complete=complete)
+        if error is None:
+            own = normalize.relayed(exchange, status, headers)
+            return Answer(status, answer_headers(exchange, self._security, own), body)
+        answer = self._render(exchange, error, provenance.of_status(status))
+        return Answer(answer.status, answer.headers + normalize.kept_beside(headers), answer.body)
+
+    def finish(self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int) -> None:
+        if exchange.request_id:
+            self._under_way -= 1
+        self._observer.finished(exchange, status, bytes_in, bytes_out)
+
+    def _render(self, exchange: Exchange, error: ApiError, proxy_status: bytes | None) -> Answer:
+        gateway = self._gateway
+        if not exchange.request_id:
+            # Refused by the data plane before the pipeline saw it.
+            self._under_way += 1
+            pipeline.name(exchange)
+            gateway.clients.locate(exchange)
+            split_version(exchange)
+            gateway.rules.cors.welcome(exchange)
+        gateway.rules.versions.courtesy(exchange)
+        rendered = render(error, request_id=exchange.request_id, accept=exchange.accept)
+        own = [(key.lower().encode(), value.encode()) for key, value in rendered.headers.items()]
+        own.append((b"vary", b"Accept"))
+        if proxy_status is not None:
+            own.append((b"proxy-status", proxy_status))
+        headers = answer_headers(exchange, self._security, own)
+        return Answer(rendered.status, headers, rendered.body)

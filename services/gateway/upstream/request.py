@@ -1,0 +1,48 @@
+"""A request as a service gets it on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.gateway.exchange import Forward
+from services.gateway.framing import chunk
+
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+@dataclass(slots=True)
+class Body:
+    """A request's body as far as it is known: its beginning, and whether that is all of it."""
+
+    start: bytes = b""
+    complete: bool = True
+    length: int | None = 0  # bytes in all; None when they are not counted beforehand
+    declared: bool = False  # whether the client spoke of a body, be it an empty one
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether it has to go out in chunks, because nobody knows yet how long it is."""
+        return not self.complete and self.length is None
+
+
+NO_BODY = Body()
+
+
+def request_bytes(
+    method: str, forward: Forward, authority: bytes, body: Body, websocket: bool
+) -> bytes:
+    """The request's head for the service at `authority`, and what there is of the body."""
+    lines = [
+        method.encode("ascii") + b" " + forward.target + b" HTTP/1.1\r\nhost: " + authority,
+        *map(b": ".join, forward.headers),
+    ]
+    start = body.start
+    if body.in_chunks:
+        lines.append(b"transfer-encoding: chunked")
+        start = chunk(start) if start else b""
+    elif start or body.length or body.declared or method in _WITH_BODY:
+        lines.append(b"content-length: %d" % (len(start) if body.complete else body.length or 0))
+    if websocket:
+        lines.append(b"connection: upgrade\r\nupgrade: websocket")
+    lines.append(b"\r\n" + start)
+    return b"\r\n".join(lines)

@@ -1,0 +1,1 @@
+"""The tasks of each user: one table, two API versions, files in and out."""

@@ -1,0 +1,117 @@
+"""Tasks put together: its resources in start order, and the service that they make."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from services.tasks.auth_keys import AuthKeys
+from services.tasks.handlers import keys
+from services.tasks.repository.answers import AnswerRepository
+from services.tasks.repository.feed import FeedRepository
+from services.tasks.repository.imports import ImportRepository
+from services.tasks.repository.lists import Counts, TaskLists
+from services.tasks.repository.tasks import TaskRepository
+from services.tasks.repository.trash import TrashRepository
+from services.tasks.repository.webhooks import WebhookRepository
+from services.tasks.routes import ENDPOINTS
+from services.tasks.settings import Settings
+from shared.app import Resource, Service, serve
+from shared.database import Database, Store
+from shared.health import Health
+from shared.identity import AccessTokenVerifier, KeySource
+from shared.metrics import new_registry
+from shared.middleware import VERIFIER
+from shared.revisions import head
+
+TITLE = "Tasklane tasks"
+MIGRATIONS = Path(__file__).with_name("migrations")
+MIGRATE_COMMAND = "python -m services.tasks migrate"
+# Imports that hold a connection at the same time; the rest of the pool stays for everybody else.
+IMPORTS_AT_ONCE = 2
+
+
+def build(settings: Settings, *, key_source: KeySource | None = None) -> Service:
+    """The service with all that it holds; nothing is opened before it is served.
+
+    Without a `key_source` the keys that verify access tokens come from auth.
+    """
+    registry = new_registry("tasks")
+    database = new_database(settings, registry, application="tasks")
+    auth_keys = AuthKeys(settings.jwks_url, registry)
+    return Service(
+        name="tasks",
+        title=TITLE,
+        endpoints=ENDPOINTS,
+        resources=(
+            _database(database),
+            _rules(settings),
+            _verifier(settings, key_source or auth_keys),
+        ),
+        registry=registry,
+        critical={"database": database.check},
+        # Tokens stay verifiable while auth is away, so that only degrades.
+        optional={} if key_source else {"auth_keys": auth_keys.check},
+    )
+
+
+def start(settings: Settings) -> AbstractAsyncContextManager[Health]:
+    """Serves tasks until left."""
+    return serve(build(settings), settings, port=settings.port, ops_port=settings.ops_port)
+
+
+def new_database(settings: Settings, registry: CollectorRegistry, *, application: str) -> Database:
+    """The pool as the settings want it, not yet open."""
+    return Database(
+        settings.database_url,
+        registry,
+        application=application,
+        max_size=settings.database_pool,
+    )
+
+
+def _database(database: Database) -> Resource:
+    async def resource(app: web.Application) -> AsyncIterator[None]:
+        await database.open()
+        try:
+            await database.require_revision(head(MIGRATIONS), MIGRATE_COMMAND)
+            app[keys.TASKS] = Store(database, TaskRepository)
+            app[keys.LISTS] = Store(database, partial(TaskLists, counts=Counts()))
+            app[keys.ANSWERS] = Store(database, AnswerRepository)
+            app[keys.TRASH] = Store(database, TrashRepository)
+            app[keys.WEBHOOKS] = Store(database, WebhookRepository)
+            app[keys.FEED] = Store(database, FeedRepository)
+            app[keys.IMPORTS] = Store(database, ImportRepository)
+            app[keys.IMPORT_TURNS] = asyncio.Semaphore(IMPORTS_AT_ONCE)
+            yield
+        finally:
+            await database.close()
+
+    return resource
+
+
+def _rules(settings: Settings) -> Resource:
+    async def resource(app: web.Application) -> AsyncIterator[None]:
+        app[keys.TRASH_KEPT] = timedelta(days=settings.trash_days)
+        app[keys.STRICT] = settings.require_if_match
+        yield
+
+    return resource
+
+
+def _verifier(settings: Settings, source: KeySource) -> Resource:
+    async def resource(app: web.Application) -> AsyncIterator[None]:
+        app[VERIFIER] = AccessTokenVerifier(
+            source, issuer=settings.token_issuer, audience=settings.token_audience
+        )
+        async with source.kept_fresh() if isinstance(source, AuthKeys) else nullcontext():
+            yield
+
+    return resource

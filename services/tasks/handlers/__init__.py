@@ -1,0 +1,1 @@
+"""From requests to arguments and back, by version."""

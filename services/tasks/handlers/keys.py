@@ -1,0 +1,28 @@
+"""What the handlers find in the application."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from aiohttp import web
+
+from services.tasks.repository.answers import AnswerRepository
+from services.tasks.repository.feed import FeedRepository
+from services.tasks.repository.imports import ImportRepository
+from services.tasks.repository.lists import TaskLists
+from services.tasks.repository.tasks import TaskRepository
+from services.tasks.repository.trash import TrashRepository
+from services.tasks.repository.webhooks import WebhookRepository
+from shared.database import Store
+
+ANSWERS: web.AppKey[Store[AnswerRepository]] = web.AppKey("answers", Store)
+TASKS: web.AppKey[Store[TaskRepository]] = web.AppKey("tasks", Store)
+LISTS: web.AppKey[Store[TaskLists]] = web.AppKey("lists", Store)
+FEED: web.AppKey[Store[FeedRepository]] = web.AppKey("feed", Store)
+IMPORTS: web.AppKey[Store[ImportRepository]] = web.AppKey("imports", Store)
+IMPORT_TURNS: web.AppKey[asyncio.Semaphore] = web.AppKey("import_turns", asyncio.Semaphore)
+STRICT: web.AppKey[bool] = web.AppKey("strict", bool)
+TRASH: web.AppKey[Store[TrashRepository]] = web.AppKey("trash", Store)
+TRASH_KEPT: web.AppKey[timedelta] = web.AppKey("trash_kept", timedelta)
+WEBHOOKS: web.AppKey[Store[WebhookRepository]] = web.AppKey("webhooks", Store)

@@ -1,0 +1,1 @@
+"""All SQL of tasks, by what it is for."""

@@ -1,0 +1,194 @@
+"""Many tasks at once: pages with their count, and the walk that an export takes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.tasks.domain import ExportedTask, Place, SortKey, Task
+from services.tasks.repository.keyset import branches, order_by, total_order
+from services.tasks.repository.rows import COLUMNS, tasks_of
+from shared.database import Connection
+
+# What each filter asks for; `{}` is its value.
+_CONDITIONS = {
+    "completed": "completed = {}",
+    "priority": "priority = {}",
+    "min_priority": "priority >= {}",
+    "max_priority": "priority <= {}",
+    "due_before": "due_date < {}",
+    "due_after": "due_date > {}",
+    "created_after": "created_at > {}",
+    "updated_after": "updated_at > {}",
+    "label": "labels @> ARRAY[{}::text]",
+    "parent_id": "parent_id = {}",
+    # The same characters are taken out of what is searched.
+    "q": "search @@ websearch_to_tsquery('simple', translate({}, '/.:@_=<>&', '         '))",
+}
+FILTERS = frozenset(_CONDITIONS)
+
+_EXPORT = """
+    SELECT coalesce(task.external_id, task.id::text), task.title, task.description, task.priority,
+        task.completed, task.completed_at, task.created_at, task.due_date, task.labels,
+        coalesce(parent.external_id, parent.id::text), task.id
+    FROM tasks AS task LEFT JOIN tasks AS parent ON parent.id = task.parent_id
+    WHERE task.owner_id = $1 AND task.deleted_at IS NULL {after}
+    ORDER BY task.created_at, task.id LIMIT $2
+"""
+_EXPORT_FIRST = _EXPORT.format(after="")
+_EXPORT_NEXT = _EXPORT.format(after="AND (task.created_at, task.id) > ($3, $4)")
+
+
+_NO_COUNT = "SELECT NULL::bigint AS total"
+
+
+class Counts:
+    """How many tasks passed some filters, and at which sequence of the owner's feed that was.
+
+    A count holds until the feed moves, so that nothing has to be told when a task is written.
+    """
+
+    def __init__(self, size: int = 10_000) -> None:
+        self._size = size
+        self._found: OrderedDict[Any, tuple[int, int]] = OrderedDict()
+
+    def get(self, key: Any) -> tuple[int, int] | None:
+        """The sequence and the count."""
+        return self._found.get(key)
+
+    def put(self, key: Any, sequence: int, total: int) -> None:
+        """Keeps a count; the oldest one makes room."""
+        self._found[key] = (sequence, total)
+        self._found.move_to_end(key)
+        if len(self._found) > self._size:
+            self._found.popitem(last=False)
+
+
+class TaskLists:
+    """Lists of live tasks behind one connection. `counts` outlives the connection."""
+
+    def __init__(self, connection: Connection, counts: Counts) -> None:
+        self._connection = connection
+        self._counts = counts
+
+    async def page(
+        self,
+        owner_id: UUID,
+        filters: Mapping[str, Any],
+        sort: Sequence[SortKey],
+        *,
+        offset: int,
+        limit: int,
+    ) -> tuple[int, list[Task]]:
+        """How many tasks pass the filters, and `limit` of them from `offset` on.
+
+        The two agree: both come from one statement, or the feed has not moved since the count.
+        """
+        where, values = _where(owner_id, filters)
+        key = (where, *values)
+        values += [offset, limit]
+        at = len(values)
+        part = _part(where, sort, None, values, limit=f"${at}", offset=f"${at - 1}")
+        kept = self._counts.get(key)
+        if kept is not None:
+            sequence, _, tasks = await self._page(
+                "SELECT NULL::bigint AS total", part, sort, values
+            )
+            if sequence == kept[0]:
+                return kept[1], tasks
+        sequence, total, tasks = await self._page(_count(where, filters), part, sort, values)
+        if not filters.keys() <= {"completed"}:
+            self._counts.put(key, sequence, total)
+        return total, tasks
+
+    async def _page(
+        self, count: str, part: str, sort: Sequence[SortKey], values: Sequence[Any]
+    ) -> tuple[int, int, list[Task]]:
+        """The feed's sequence, the count, and the tasks of one moment."""
+        rows = await self._connection.fetch(
+            f"SELECT coalesce((SELECT sequence FROM feeds WHERE owner_id = $1), 0), "
+            f"counted.total, page.* FROM ({count}) AS counted LEFT JOIN ({part}) AS page ON true "
+            f"ORDER BY {order_by(total_order(sort))}",
+            *values,
+        )
+        # A page beyond the end is one row with nothing but the count.
+        sequence, total, *first = rows[0]
+        if first[0] is None:
+            return sequence, total, []
+        return sequence, total, tasks_of(row[2:] for row in rows)
+
+    async def walk(
+        self,
+        owner_id: UUID,
+        filters: Mapping[str, Any],
+        sort: Sequence[SortKey],
+        *,
+        after: Place | None,
+        limit: int,
+    ) -> list[Task]:
+        """The next `limit` tasks after that place, or the first ones."""
+        where, values = _where(owner_id, filters)
+        values.append(limit)
+        part = _part(where, sort, after, values, limit=f"${len(values)}", offset="0")
+        return tasks_of(await self._connection.fetch(part, *values))
+
+    async def secret(self, name: str) -> bytes:
+        """A key that all processes of this database share and nobody else knows."""
+        found: bytes = await self._connection.fetchval(
+            "SELECT value FROM secrets WHERE name = $1", name
+        )
+        return found
+
+    async def export(
+        self, owner_id: UUID, after: tuple[datetime, UUID] | None, limit: int
+    ) -> list[ExportedTask]:
+        """The next tasks by creation after the one of this `created_at` and id."""
+        if after is None:
+            rows = await self._connection.fetch(_EXPORT_FIRST, owner_id, limit)
+        else:
+            rows = await self._connection.fetch(_EXPORT_NEXT, owner_id, limit, *after)
+        return [ExportedTask._make(row) for row in rows]
+
+
+def _where(owner_id: UUID, filters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    conditions = ["owner_id = $1", "deleted_at IS NULL"]
+    values: list[Any] = [owner_id]
+    for name, value in filters.items():
+        values.append(value)
+        conditions.append(_CONDITIONS[name].format(f"${len(values)}"))
+    return " AND ".join(conditions), values
+
+
+def _count(where: str, filters: Mapping[str, Any]) -> str:
+    """How many tasks there are; the feed has counted what is asked for most."""
+    if not filters:
+        number = "live"
+    elif filters.keys() == {"completed"}:
+        number = "completed" if filters["completed"] else "live - completed"
+    else:
+        return f"SELECT count(*) AS total FROM tasks WHERE {where}"
+    return f"SELECT coalesce((SELECT {number} FROM feeds WHERE owner_id = $1), 0) AS total"
+
+
+def _part(
+    where: str,
+    sort: Sequence[SortKey],
+    after: Place | None,
+    values: list[Any],
+    *,
+    limit: str,
+    offset: str,
+) -> str:
+    """`limit` tasks in their order, `offset` of them left out before."""
+    selects = [
+        f"(SELECT {COLUMNS} FROM tasks WHERE {' AND '.join([where, *branch.conditions])} "
+        f"ORDER BY {branch.order} LIMIT {offset}::bigint + {limit}::bigint)"
+        for branch in branches(sort, after, values)
+    ]
+    return (
+        f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS part "
+        f"ORDER BY {order_by(total_order(sort))} OFFSET {offset}::bigint LIMIT {limit}::bigint"
+    )

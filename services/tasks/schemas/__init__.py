@@ -1,0 +1,1 @@
+"""The shapes of the tasks API, by version and use."""

@@ -1,0 +1,1 @@
+"""Tasks as files: the formats that imports read and exports write."""

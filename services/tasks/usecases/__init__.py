@@ -1,0 +1,1 @@
+"""What tasks does: a function each, with one transaction of its own."""

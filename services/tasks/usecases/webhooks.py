@@ -1,0 +1,153 @@
+"""Webhooks: what owners do with them. The worker does the delivering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from services.tasks.domain import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
+from services.tasks.repository.webhooks import Delivery, Webhook, WebhookRepository
+from services.tasks.webhooks.message import TEST
+from services.tasks.webhooks.signature import new_secret
+from shared.clock import utc_now
+from shared.database import Store
+from shared.ids import uuid7
+
+MAX_WEBHOOKS = 20
+# How long deliveries are signed with the old secret as well.
+OVERLAP = timedelta(hours=24)
+
+Webhooks = Store[WebhookRepository]
+
+
+async def create_webhook(webhooks: Webhooks, owner_id: UUID, fields: Mapping[str, Any]) -> Webhook:
+    """Raises TooManyWebhooks."""
+    now = utc_now()
+    webhook = Webhook(
+        id=uuid7(),
+        owner_id=owner_id,
+        url=fields["url"],
+        events=fields["events"],
+        description=fields["description"],
+        enabled=fields["enabled"],
+        disabled_reason=None,
+        failing_since=None,
+        created_at=now,
+        updated_at=now,
+        secret=new_secret(),
+        previous_secret=None,
+        previous_secret_until=None,
+    )
+    async with webhooks.begin() as repository:
+        await repository.hold_owner(owner_id)
+        if len(await repository.of_owner(owner_id)) >= MAX_WEBHOOKS:
+            raise TooManyWebhooks(MAX_WEBHOOKS)
+        await repository.add(webhook)
+    return webhook
+
+
+async def list_webhooks(webhooks: Webhooks, owner_id: UUID) -> list[Webhook]:
+    """All of the owner's, the newest first."""
+    async with webhooks.read() as repository:
+        return await repository.of_owner(owner_id)
+
+
+async def get_webhook(webhooks: Webhooks, owner_id: UUID, webhook_id: UUID) -> Webhook:
+    """Raises WebhookNotFound."""
+    async with webhooks.read() as repository:
+        return await _find(repository, owner_id, webhook_id)
+
+
+async def change_webhook(
+    webhooks: Webhooks, owner_id: UUID, webhook_id: UUID, fields: Mapping[str, Any]
+) -> Webhook:
+    """Sets `fields`. Enabling one again forgets why it was disabled. Raises WebhookNotFound."""
+    async with webhooks.begin() as repository:
+        before = await _find(repository, owner_id, webhook_id, lock=True)
+        changes: dict[str, Any] = {**fields, "updated_at": utc_now()}
+        if fields.get("enabled") and not before.enabled:
+            changes |= {"disabled_reason": None, "failing_since": None}
+        await repository.save(webhook_id, changes)
+    return before._replace(**changes)
+
+
+async def delete_webhook(webhooks: Webhooks, owner_id: UUID, webhook_id: UUID) -> None:
+    """With its deliveries. Raises WebhookNotFound."""
+    async with webhooks.read() as repository:
+        if not await repository.delete(owner_id, webhook_id):
+            raise WebhookNotFound
+
+
+async def rotate_secret(webhooks: Webhooks, owner_id: UUID, webhook_id: UUID) -> Webhook:
+    """Signs with a new secret from now on, and with the old one too for a while.
+
+    Raises WebhookNotFound.
+    """
+    async with webhooks.begin() as repository:
+        before = await _find(repository, owner_id, webhook_id, lock=True)
+        now = utc_now()
+        changes: dict[str, Any] = {
+            "secret": new_secret(),
+            "previous_secret": before.secret,
+            "previous_secret_until": now + OVERLAP,
+            "updated_at": now,
+        }
+        await repository.save(webhook_id, changes)
+    return before._replace(**changes)
+
+
+async def send_test(webhooks: Webhooks, owner_id: UUID, webhook_id: UUID) -> Delivery:
+    """Queues an event that tells of nothing. Raises WebhookNotFound."""
+    async with webhooks.begin() as repository:
+        webhook = await _find(repository, owner_id, webhook_id, lock=True)
+        return await repository.add_test(webhook, uuid7(), TEST)
+
+
+async def list_deliveries(
+    webhooks: Webhooks,
+    owner_id: UUID,
+    webhook_id: UUID,
+    *,
+    state: str | None,
+    offset: int,
+    limit: int,
+) -> tuple[int, list[Delivery]]:
+    """How many there are, and some of them, the newest first. Raises WebhookNotFound."""
+    async with webhooks.read() as repository:
+        await _find(repository, owner_id, webhook_id)
+        return await repository.deliveries(webhook_id, state, offset, limit)
+
+
+async def redeliver(webhooks: Webhooks, owner_id: UUID, delivery_id: UUID) -> Delivery:
+    """Delivers once more, whatever came of it before. Raises DeliveryNotFound."""
+    async with webhooks.read() as repository:
+        delivery = await repository.redeliver(owner_id, delivery_id)
+    if delivery is None:
+        raise DeliveryNotFound
+    return delivery
+
+
+async def redeliver_range(
+    webhooks: Webhooks,
+    owner_id: UUID,
+    webhook_id: UUID,
+    *,
+    since: datetime,
+    until: datetime | None,
+    states: list[str],
+) -> int:
+    """The same for all that were made in that time; how many. Raises WebhookNotFound."""
+    async with webhooks.read() as repository:
+        await _find(repository, owner_id, webhook_id)
+        return await repository.redeliver_range(webhook_id, since, until or utc_now(), states)
+
+
+async def _find(
+    repository: WebhookRepository, owner_id: UUID, webhook_id: UUID, *, lock: bool = False
+) -> Webhook:
+    webhook = await repository.find(owner_id, webhook_id, lock=lock)
+    if webhook is None:
+        raise WebhookNotFound
+    return webhook

@@ -1,0 +1,133 @@
+"""A Service description becomes a running aiohttp process: application, ops listener, drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from shared.endpoints import Endpoint
+from shared.errors import MethodNotAllowed
+from shared.health import Check, Health
+from shared.logs import AccessLog
+from shared.metrics import HttpMetrics
+from shared.middleware import (
+    ACCESS_LOG,
+    DEVELOPMENT,
+    METRICS,
+    access,
+    authenticate,
+    errors,
+    put_request_id,
+    request_id,
+)
+from shared.openapi import document
+from shared.ops import listen, live, ops_listener
+from shared.process import background
+from shared.server import ApiRunner
+from shared.settings import ProcessSettings
+
+API_VERSIONS = ("v1", "v2")
+ACCESS_LOG_FLUSH_SECONDS = 0.5
+
+# A resource is one generator: it puts what it opens under its key, and closes it afterwards.
+Resource = Callable[[web.Application], AsyncIterator[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Everything that makes one service: its policy table, its resources in start order, and
+    the checks that its readiness hangs on. One of the resources sets middleware.VERIFIER."""
+
+    name: str
+    title: str
+    endpoints: tuple[Endpoint, ...]
+    resources: tuple[Resource, ...]
+    registry: CollectorRegistry
+    critical: Mapping[str, Check]
+    optional: Mapping[str, Check]
+
+
+def create_app(service: Service, settings: ProcessSettings) -> web.Application:
+    """The application behind the service's port, ready for an AppRunner or a test client."""
+    app = web.Application(middlewares=[request_id, access, errors, authenticate])
+    app[METRICS] = HttpMetrics(service.registry)
+    app[ACCESS_LOG] = AccessLog(service.name)
+    app[DEVELOPMENT] = settings.development
+    app.on_response_prepare.append(put_request_id)
+    app.cleanup_ctx.append(_flush_access_log)
+    app.cleanup_ctx.extend(service.resources)
+    _register(app.router, service.endpoints)
+    for version in API_VERSIONS:
+        page = orjson.dumps(document(service.title, version, service.endpoints))
+        app.router.add_get(f"/{version}/openapi.json", _serve_document(page))
+    app.router.add_get("/health/live", live)
+    return app
+
+
+@asynccontextmanager
+async def serve(
+    service: Service, settings: ProcessSettings, *, port: int, ops_port: int
+) -> AsyncIterator[Health]:
+    """Serves while the block runs. Leaving it stops accepting and lets requests end in time."""
+    # The ops port comes first, so that a slow start can be watched; it says so until we listen.
+    health = Health(critical=service.critical, optional=service.optional, listening=False)
+    runner = ApiRunner(create_app(service, settings), shutdown_timeout=settings.shutdown_seconds)
+    async with ops_listener(settings.bind_host, ops_port, health, service.registry):
+        await runner.setup()
+        try:
+            await listen(runner, settings.bind_host, port)
+            health.listening = True
+            yield health
+        finally:
+            await runner.cleanup()
+
+
+def _register(router: web.UrlDispatcher, endpoints: Iterable[Endpoint]) -> None:
+    """Routes every endpoint, in whatever order they stand; a path refuses its other methods.
+
+    Without that refusal DELETE on `/tasks/import` would be one of `/tasks/{task_id}`.
+    """
+    by_path: dict[str, web.Resource] = {}
+    for endpoint in endpoints:
+        if endpoint.path not in by_path:
+            by_path[endpoint.path] = router.add_resource(endpoint.path)
+        resource = by_path[endpoint.path]
+        # HEAD is GET without the body (RFC 9110 section 9.3.2), so it needs no line of its own.
+        if endpoint.method == "GET":
+            resource.add_route("HEAD", endpoint.__call__)
+        resource.add_route(endpoint.method, endpoint.__call__)
+    for resource in by_path.values():
+        resource.add_route("*", _refuse_method(sorted({route.method for route in resource})))
+
+
+def _refuse_method(allowed: list[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        raise MethodNotAllowed(allowed)
+
+    return refuse
+
+
+def _serve_document(page: bytes) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def openapi(_request: web.Request) -> web.Response:
+        return web.Response(body=page, headers={"Content-Type": "application/json"})
+
+    return openapi
+
+
+async def _flush_access_log(app: web.Application) -> AsyncIterator[None]:
+    access_log = app[ACCESS_LOG]
+
+    async def flush() -> None:
+        while True:
+            await asyncio.sleep(ACCESS_LOG_FLUSH_SECONDS)
+            access_log.flush()
+
+    async with background(flush):
+        yield
+    access_log.flush()

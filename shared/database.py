@@ -1,0 +1,244 @@
+"""PostgreSQL: a bounded pool, transactions, and what happens when the server is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from shared.errors import ServiceUnavailable
+from shared.process import StartRefused
+
+log = structlog.get_logger(__name__)
+
+Connection = Any  # asyncpg ships no types
+R = TypeVar("R")
+
+# The connection whose transaction the units of work of this context join, by its pool.
+_JOINED: ContextVar[tuple[Database, Connection] | None] = ContextVar("joined", default=None)
+
+# The server went away, is read-only, out of room or out of time, or chose this transaction as the
+# victim of a deadlock: nobody's input is at fault, and another try may succeed.
+_LOST = (
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
+)
+# No connection can be had. An OSError says so only here: in the middle of a unit of work it is
+# about something else, such as a client that hung up on a stream.
+_UNREACHABLE = (
+    *_LOST,
+    OSError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+
+class Database:
+    """One pool of connections.
+
+    Waiting for a connection takes at most `acquire_seconds`, a statement at most
+    `statement_seconds`; past that, and when the server is away, callers get ServiceUnavailable.
+    The pool opens connections as they are needed, so a process starts without its database.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        registry: CollectorRegistry,
+        *,
+        application: str,
+        max_size: int = 10,
+        acquire_seconds: float = 2.0,
+        statement_seconds: float = 5.0,
+    ) -> None:
+        self._url = url
+        self._application = application
+        self._max_size = max_size
+        self._acquire_seconds = acquire_seconds
+        self._statement_seconds = statement_seconds
+        self._pool: Any = None
+        Gauge("db_pool_size", "Open connections", registry=registry).set_function(self._size)
+        Gauge("db_pool_idle", "Connections at rest", registry=registry).set_function(self._idle)
+        Gauge("db_pool_max", "Most connections allowed", registry=registry).set(max_size)
+        self._waiting = Gauge("db_pool_waiting", "Callers waiting for one", registry=registry)
+        self._failures = Counter(
+            "db_unavailable_total", "Calls refused because of the database", registry=registry
+        )
+
+    async def open(self) -> None:
+        """Prepares the pool and tries a first connection; a server that is away may still come.
+
+        Raises StartRefused for a bad URL.
+        """
+        milliseconds = str(int(self._statement_seconds * 1000))
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._max_size,
+            command_timeout=self._statement_seconds + 1.0,
+            timeout=self._acquire_seconds,
+            reset=_nothing_to_reset,
+            server_settings={
+                "application_name": f"tasklane-{self._application}",
+                "timezone": "UTC",
+                "statement_timeout": milliseconds,
+                "lock_timeout": milliseconds,
+                "idle_in_transaction_session_timeout": "15000",
+                "jit": "off",
+            },
+        )
+        try:
+            async with self.connection():
+                return
+        except ServiceUnavailable as error:
+            # asyncpg reads the URL when it connects, not before.
+            if isinstance(error.__cause__, ValueError):
+                self._pool.terminate()
+                text = f"the database URL is not usable: {error.__cause__}"
+                raise StartRefused(text) from None
+
+    async def close(self) -> None:
+        """Closes the pool; connections still in use after five seconds are cut."""
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(5.0):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection outside a transaction, for single statements."""
+        joined = _JOINED.get()
+        if joined is not None and joined[0] is self:
+            with self._refusing(*_LOST):
+                yield joined[1]
+            return
+        connection = await self._acquire()
+        try:
+            with self._refusing(*_LOST):
+                yield connection
+        finally:
+            # The work is done or undone by now. asyncpg closes a connection that cannot be reset.
+            with suppress(*_UNREACHABLE):
+                await self._pool.release(connection, timeout=self._acquire_seconds)
+
+    @asynccontextmanager
+    async def transaction(self, *, isolation: str | None = None) -> AsyncIterator[Connection]:
+        """A connection inside one transaction: committed at the end, rolled back on any raise."""
+        async with self.connection() as connection, connection.transaction(isolation=isolation):
+            yield connection
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[Connection]:
+        """As `transaction`; units of work inside the block become parts of it.
+
+        A `transaction` inside it is a savepoint. The block may not hand work to other tasks.
+        """
+        async with self.transaction() as connection:
+            mark = _JOINED.set((self, connection))
+            try:
+                yield connection
+            finally:
+                _JOINED.reset(mark)
+
+    async def check(self) -> None:
+        """Health check: one round trip."""
+        async with self.connection() as connection:
+            await connection.fetchval("SELECT 1")
+
+    async def require_revision(self, expected: str, command: str) -> None:
+        """Raises StartRefused when the schema is older than `expected`; says to run `command`.
+
+        A server that is away is no reason: readiness tells that, and it may come back.
+        """
+        try:
+            async with self.connection() as connection:
+                found = await connection.fetchval("SELECT max(version_num) FROM alembic_version")
+        except ServiceUnavailable:
+            return
+        except asyncpg.UndefinedTableError:
+            found = None
+        if found is None or found < expected:
+            raise StartRefused(
+                f"the database is at revision {found or 'none'} and {expected} is needed: "
+                f"run {command}"
+            )
+
+    async def _acquire(self) -> Connection:
+        self._waiting.inc()
+        try:
+            with self._refusing(*_UNREACHABLE, ValueError):
+                return await self._pool.acquire(timeout=self._acquire_seconds)
+        finally:
+            self._waiting.dec()
+
+    @contextmanager
+    def _refusing(self, *kinds: type[Exception]) -> Iterator[None]:
+        """Turns errors of `kinds` into ServiceUnavailable, counts and logs them."""
+        try:
+            yield
+        except kinds as error:
+            self._failures.inc()
+            log.warning("database_unavailable", error=repr(error))
+            raise ServiceUnavailable("The database is not available right now") from error
+
+    def _size(self) -> float:
+        return float(self._pool.get_size()) if self._pool is not None else 0.0
+
+    def _idle(self) -> float:
+        return float(self._pool.get_idle_size()) if self._pool is not None else 0.0
+
+
+async def _nothing_to_reset(_connection: Connection) -> None:
+    """What asyncpg does beside a rollback when a connection comes back.
+
+    By default that is a round trip after every use, to undo settings, locks and cursors of the
+    session. Nobody here makes such: what a unit of work sets or locks ends with its transaction.
+    """
+
+
+class Store(Generic[R]):
+    """Opens units of work: a repository bound to one connection."""
+
+    def __init__(self, database: Database, repository: Callable[[Connection], R]) -> None:
+        self._database = database
+        self._repository = repository
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[R]:
+        """One transaction: everything in it happens, or nothing."""
+        async with self._database.transaction() as connection:
+            yield self._repository(connection)
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[R]:
+        """As `begin`; what other stores do inside the block happens in the same transaction."""
+        async with self._database.joined() as connection:
+            yield self._repository(connection)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[R]:
+        """Single statements, each its own transaction: a third cheaper than `begin`."""
+        async with self._database.connection() as connection:
+            yield self._repository(connection)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[R]:
+        """Several statements that must see one state of the data."""
+        async with self._database.transaction(isolation="repeatable_read") as connection:
+            yield self._repository(connection)

@@ -1,0 +1,82 @@
+"""What a process knows about its own fitness, and the shape in which it says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.version import VERSION
+
+# A check returns when its dependency answers and raises anything when it does not.
+Check = Callable[[], Awaitable[None]]
+CHECK_TIMEOUT_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Health:
+    """Liveness, readiness and the report of one process.
+
+    A failing check of `critical` makes the process unhealthy and not ready; one of `optional`
+    only degrades it.
+    """
+
+    critical: Mapping[str, Check] = field(default_factory=dict)
+    optional: Mapping[str, Check] = field(default_factory=dict)
+    listening: bool = True
+    draining: bool = False
+    started_at: float = field(default_factory=time.monotonic)
+
+    async def ready(self) -> bool:
+        """Whether new work should be sent here."""
+        if self.draining or not self.listening:
+            return False
+        outcomes = await asyncio.gather(*(_run(check) for check in self.critical.values()))
+        return all(outcome["status"] == "healthy" for outcome in outcomes)
+
+    async def verdicts(self) -> dict[str, bool]:
+        """Runs every check: whether each passed, by its name."""
+        outcomes = await self._run_all()
+        return {name: outcome["status"] == "healthy" for name, outcome in outcomes.items()}
+
+    async def report(self) -> dict[str, Any]:
+        """The body of `GET /health`."""
+        outcomes = await self._run_all()
+        issues = [f"{name}: {seen['error']}" for name, seen in outcomes.items() if "error" in seen]
+        failing = {name for name, seen in outcomes.items() if "error" in seen}
+        if self.draining:
+            issues.append("draining")
+        if failing & set(self.critical):
+            status = "unhealthy"
+        elif failing or self.draining:
+            status = "degraded"
+        else:
+            status = "healthy"
+        return {
+            "status": status,
+            "version": VERSION,
+            "uptime_seconds": round(time.monotonic() - self.started_at, 3),
+            "checks": outcomes,
+            "issues": issues,
+        }
+
+    async def _run_all(self) -> dict[str, dict[str, Any]]:
+        named = {**self.critical, **self.optional}
+        return dict(zip(named, await asyncio.gather(*map(_run, named.values())), strict=True))
+
+
+async def _run(check: Check) -> dict[str, Any]:
+    """Runs one check under a time limit; a failure is named by its class, not by driver text."""
+    began = time.perf_counter()
+    outcome: dict[str, Any] = {"status": "healthy"}
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+            await check()
+    except TimeoutError:
+        outcome = {"status": "unhealthy", "error": "timed out"}
+    except Exception as error:  # noqa: BLE001 - whatever a check raises is its verdict
+        outcome = {"status": "unhealthy", "error": type(error).__name__}
+    outcome["response_time_ms"] = round((time.perf_counter() - began) * 1000, 2)
+    return outcome

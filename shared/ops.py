@@ -1,0 +1,91 @@
+"""The ops port of every process: liveness, readiness, health report, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.health import Health
+from shared.metrics import LoopLag
+from shared.middleware import errors, put_request_id, request_id
+from shared.process import StartRefused, background
+from shared.server import ApiRunner
+
+HEALTH: web.AppKey[Health] = web.AppKey("health", Health)
+REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry", CollectorRegistry)
+CHECKS: web.AppKey[Gauge] = web.AppKey("checks", Gauge)
+
+
+async def live(_request: web.Request) -> web.Response:
+    """Answers as long as the loop runs; looks at no dependency."""
+    return web.json_response({"status": "alive"})
+
+
+async def ready(request: web.Request) -> web.Response:
+    fit = await request.app[HEALTH].ready()
+    return web.json_response(
+        {"status": "ready" if fit else "not ready"}, status=200 if fit else 503
+    )
+
+
+async def report(request: web.Request) -> web.Response:
+    body = await request.app[HEALTH].report()
+    return web.json_response(
+        body=orjson.dumps(body), status=503 if body["status"] == "unhealthy" else 200
+    )
+
+
+async def metrics(request: web.Request) -> web.Response:
+    # The checks run when somebody looks: a figure of the last probe could be of any age.
+    for name, passed in (await request.app[HEALTH].verdicts()).items():
+        request.app[CHECKS].labels(name).set(passed)
+    return web.Response(
+        body=generate_latest(request.app[REGISTRY]), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )
+
+
+def ops_app(health: Health, registry: CollectorRegistry) -> web.Application:
+    """The application behind the ops port; its errors have the house's shape."""
+    app = web.Application(middlewares=[request_id, errors])
+    app.on_response_prepare.append(put_request_id)
+    app[HEALTH] = health
+    app[REGISTRY] = registry
+    app[CHECKS] = Gauge(
+        "health_check_passed",
+        "1 if the dependency answered during this very scrape",
+        ("check",),
+        registry=registry,
+    )
+    app.router.add_get("/health/live", live)
+    app.router.add_get("/health/ready", ready)
+    app.router.add_get("/health", report)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+@asynccontextmanager
+async def ops_listener(
+    host: str, port: int, health: Health, registry: CollectorRegistry
+) -> AsyncIterator[None]:
+    """Serves the ops port, and measures the event loop's lag, while the block runs."""
+    runner = ApiRunner(ops_app(health, registry), shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await listen(runner, host, port)
+        async with background(LoopLag(registry).watch):
+            yield
+    finally:
+        await runner.cleanup()
+
+
+async def listen(runner: web.BaseRunner, host: str, port: int) -> None:
+    """Binds `runner` to a port. Raises StartRefused when that cannot be had."""
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+    except OSError as error:
+        raise StartRefused(f"{host}:{port} cannot be bound: {error.strerror}") from error

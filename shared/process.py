@@ -1,0 +1,95 @@
+"""The life of a process: settings, logs, start, wait for a signal, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NoReturn, TypeVar
+
+import structlog
+import uvloop
+
+from shared import logs
+from shared.health import Health
+from shared.settings import ProcessSettings, SettingsError, load
+
+log = structlog.get_logger(__name__)
+
+EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+P = TypeVar("P", bound=ProcessSettings)
+
+
+class StartRefused(Exception):
+    """The process cannot run as configured; the text says what to change."""
+
+
+# Entering starts everything, leaving stops it; what it yields is drained before leaving.
+Start = Callable[[P], AbstractAsyncContextManager[Health]]
+
+
+def run(name: str, settings_type: type[P], start: Start[P]) -> NoReturn:
+    """Runs the process until SIGTERM or SIGINT and exits: 0 stopped, 78 badly configured."""
+    try:
+        settings = load(settings_type)
+    except SettingsError as error:
+        refuse(name, str(error))
+    logs.configure(name, settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(name, settings, start))
+    except StartRefused as error:
+        refuse(name, str(error))
+    sys.exit(0)
+
+
+def refuse(name: str, reasons: str) -> NoReturn:
+    """Says on standard error why the process does not start, and exits with 78."""
+    lines = "\n".join(f"  {line}" for line in reasons.splitlines())
+    sys.stderr.write(f"{name} cannot start:\n{lines}\n")
+    sys.exit(EXIT_CONFIGURATION)
+
+
+async def _serve(name: str, settings: P, start: Start[P]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            # A second signal is a person who does not want to wait.
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    async with start(settings) as health:
+        log.info("started", pid=os.getpid())
+        await stopping.wait()
+        health.draining = True
+        log.info("draining", seconds=settings.drain_seconds)
+        if settings.drain_seconds:
+            await asyncio.sleep(settings.drain_seconds)
+    log.info("stopped", process=name)
+
+
+@contextlib.asynccontextmanager
+async def background(*jobs: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Runs endless coroutine functions as tasks while the block runs; cancels them after it."""
+    tasks = [asyncio.create_task(job()) for job in jobs]
+    for task in tasks:
+        task.add_done_callback(_report_death)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _report_death(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("background_job_died", job=repr(task.get_coro()), exc_info=task.exception())

@@ -1,0 +1,59 @@
+"""Fixtures that every level shares: real databases and a real Redis, empty for each test."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import postgres, redis_server
+from tests.postgres import Databases
+
+
+def pytest_report_header() -> list[str]:
+    """Says which servers the tests run on: a fallback must not go unnoticed."""
+    return [f"postgresql: {postgres.describe()}", f"redis: {redis_server.describe()}"]
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """The PostgreSQL of this test process."""
+    with postgres.running(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture
+def auth_database_url(databases: Databases) -> Iterator[str]:
+    """A database of auth: migrated, empty, for this test alone."""
+    url = databases.fresh("auth")
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def tasks_database_url(databases: Databases) -> Iterator[str]:
+    """A database of tasks: migrated, empty, for this test alone."""
+    url = databases.fresh("tasks")
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def empty_database_url(databases: Databases) -> Iterator[str]:
+    """A database with nothing in it, for tests of the migrations themselves."""
+    url = databases.empty()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture(scope="session")
+def _redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    with redis_server.running(tmp_path_factory.mktemp("redis"), int(worker)) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(_redis: str) -> str:
+    """A Redis without a key in it."""
+    redis_server.empty(_redis)
+    return _redis

@@ -1,0 +1,49 @@
+"""The OpenAPI documents of auth say what it does."""
+
+from typing import Any
+
+from tests.service.auth.conftest import Auth, Start
+
+
+async def document(auth: Auth, version: str) -> dict[str, Any]:
+    page: dict[str, Any] = await (await auth.client.get(f"/{version}/openapi.json")).json()
+    return page
+
+
+def examples(page: dict[str, Any], name: str) -> dict[str, Any]:
+    """The examples of a schema's required fields as one body."""
+    schema = page["components"]["schemas"][name]
+    return {field: schema["properties"][field]["example"] for field in schema["required"]}
+
+
+async def test_both_versions_are_the_same(auth: Auth) -> None:
+    first, second = await document(auth, "v1"), await document(auth, "v2")
+    renamed = {path.replace("/v1/", "/v2/"): shown for path, shown in first["paths"].items()}
+    assert renamed == second["paths"]
+    assert first["components"] == second["components"]
+
+
+async def test_the_examples_work_as_written(auth: Auth) -> None:
+    page = await document(auth, "v1")
+    registered = await auth.post("register", examples(page, "Registration"))
+    assert registered.status == 201
+    logged_in = await auth.post("login", examples(page, "Login"))
+    assert logged_in.status == 200
+    operation = page["paths"]["/v1/auth/password"]["post"]
+    change = operation["requestBody"]["content"]["application/json"]["example"]
+    token = (await logged_in.json())["access_token"]
+    assert (await auth.post("password", change, token=token)).status == 204
+
+
+async def test_no_input_takes_a_field_that_is_not_declared(auth: Auth) -> None:
+    schemas = (await document(auth, "v1"))["components"]["schemas"]
+    for name in ("Registration", "Login", "RefreshRequest", "LogoutRequest", "ProfilePatch"):
+        assert schemas[name]["additionalProperties"] is False
+    assert "role" not in schemas["Registration"]["properties"]
+
+
+async def test_safe_from_enumeration_the_document_shows_one_answer(start: Start) -> None:
+    auth = await start(enumeration_safe=True)
+    answers = (await document(auth, "v2"))["paths"]["/v2/auth/register"]["post"]["responses"]
+    assert "202" in answers
+    assert not {"201", "409"} & set(answers)

@@ -1,0 +1,62 @@
+"""The service of tasks on a real database, and clients that carry real tokens."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession
+
+from services.tasks.app import build
+from services.tasks.settings import Settings
+from shared.app import create_app
+from shared.identity import Role
+from shared.server import ApiRunner
+from tests import tokens
+from tests.service.tasks.client import Client, address_of
+
+
+@pytest.fixture
+async def base_url(tasks_database_url: str) -> AsyncIterator[str]:
+    """Where the service listens."""
+    settings = Settings(database_url=tasks_database_url)
+    service = build(settings, key_source=tokens.Keys(tokens.KEY_ID))
+    runner = ApiRunner(create_app(service, settings), shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        yield await address_of(runner)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    async with ClientSession() as opened:
+        yield opened
+
+
+@pytest.fixture
+def ann(session: ClientSession, base_url: str) -> Client:
+    """A user."""
+    return Client(session, base_url)
+
+
+@pytest.fixture
+def bob(session: ClientSession, base_url: str) -> Client:
+    """Another user."""
+    return Client(session, base_url)
+
+
+@pytest.fixture
+def admin(session: ClientSession, base_url: str) -> Client:
+    return Client(session, base_url, Role.ADMIN)
+
+
+@pytest.fixture
+def reader(session: ClientSession, base_url: str) -> Client:
+    """A user who may only read."""
+    return Client(session, base_url, Role.READONLY)
+
+
+@pytest.fixture
+def nobody(session: ClientSession, base_url: str) -> Client:
+    """Somebody without a token."""
+    return Client(session, base_url, None)

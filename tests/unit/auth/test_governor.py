@@ -1,0 +1,131 @@
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.auth.passwords.governor import HashGovernor
+from shared.errors import ServiceUnavailable
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Work that waits for this event keeps its thread until the test lets go."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+def new(registry: CollectorRegistry, *, queue: int, seconds: float = 30.0) -> HashGovernor:
+    return HashGovernor(registry, workers=1, queue=queue, queue_seconds=seconds)
+
+
+def shed(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("hash_shed_total")
+
+
+def waiting(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("hash_queue_depth")
+
+
+async def test_one_more_than_the_queue_holds_is_refused_at_once(
+    registry: CollectorRegistry, gate: threading.Event
+) -> None:
+    governor = new(registry, queue=2)
+    tasks = [asyncio.create_task(governor.run("hash", gate.wait)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert waiting(registry) == 2
+    with pytest.raises(ServiceUnavailable) as caught:
+        await governor.run("hash", gate.wait)
+    assert int(caught.value.headers["Retry-After"]) >= 1
+    assert shed(registry) == 1
+    gate.set()
+    assert await asyncio.gather(*tasks) == [True, True, True]
+    assert waiting(registry) == 0
+
+
+async def test_a_queue_of_none_still_runs_what_finds_a_free_thread(
+    registry: CollectorRegistry, gate: threading.Event
+) -> None:
+    governor = new(registry, queue=0)
+    assert await governor.run("hash", lambda: 1) == 1
+    running = asyncio.create_task(governor.run("hash", gate.wait))
+    await asyncio.sleep(0)
+    with pytest.raises(ServiceUnavailable):
+        await governor.run("hash", gate.wait)
+    gate.set()
+    await running
+
+
+async def test_waiting_has_an_end(registry: CollectorRegistry, gate: threading.Event) -> None:
+    governor = new(registry, queue=5, seconds=0.02)
+    running = asyncio.create_task(governor.run("hash", gate.wait))
+    await asyncio.sleep(0)
+    with pytest.raises(ServiceUnavailable):
+        await governor.run("hash", gate.wait)
+    assert (waiting(registry), shed(registry)) == (0, 1)
+    gate.set()
+    await running
+    assert await governor.run("hash", lambda: 2) == 2
+
+
+async def test_callers_are_served_in_the_order_of_their_coming(
+    registry: CollectorRegistry, gate: threading.Event
+) -> None:
+    governor, served = new(registry, queue=10), list[int]()
+    first = asyncio.create_task(governor.run("hash", gate.wait))
+    others = [asyncio.create_task(governor.run("hash", served.append, n)) for n in range(10)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *others)
+    assert served == list(range(10))
+
+
+async def test_a_caller_who_leaves_keeps_his_thread_until_its_work_is_done(
+    registry: CollectorRegistry, gate: threading.Event
+) -> None:
+    governor = new(registry, queue=1)
+    running = asyncio.create_task(governor.run("hash", gate.wait))
+    await asyncio.sleep(0)
+    running.cancel()
+    next_one = asyncio.create_task(governor.run("hash", lambda: 3))
+    await asyncio.sleep(0.02)
+    assert not next_one.done()
+    gate.set()
+    assert await next_one == 3
+
+
+async def test_a_failure_in_the_thread_reaches_the_caller_and_frees_it(
+    registry: CollectorRegistry,
+) -> None:
+    governor = new(registry, queue=0)
+    with pytest.raises(ZeroDivisionError):
+        await governor.run("hash", lambda: 1 // 0)
+    assert await governor.run("hash", lambda: 4) == 4
+
+
+async def test_the_loop_runs_on_while_threads_work(
+    registry: CollectorRegistry, gate: threading.Event
+) -> None:
+    governor = new(registry, queue=1)
+    running = asyncio.create_task(governor.run("hash", gate.wait))
+    turns = 0
+    while turns < 100:
+        await asyncio.sleep(0)
+        turns += 1
+    assert not running.done()
+    gate.set()
+    assert await running
+
+
+async def test_after_closing_callers_are_refused(registry: CollectorRegistry) -> None:
+    governor = new(registry, queue=1)
+    governor.close()
+    with pytest.raises(ServiceUnavailable):
+        await governor.run("hash", lambda: 5)

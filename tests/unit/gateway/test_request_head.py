@@ -1,0 +1,174 @@
+"""Reading a request's head: strict, and the same whether or not it was seen before."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from services.gateway.downstream.grammar import diagnose, hopeless
+from services.gateway.downstream.head import NO_FIELDS, BadHead, Fields, HeadReader, RequestHead
+from services.gateway.downstream.limits import ServerLimits
+from services.gateway.downstream.target import is_authority, split_target
+from shared.errors import ApiError, BadRequest
+
+READER = HeadReader(ServerLimits())
+PLAIN = b"GET /a/b?c HTTP/1.1\r\nHost: a\r\nAccept: x\r\n\r\n"
+
+
+def read(head: bytes, known: Fields = NO_FIELDS) -> RequestHead | str:
+    """The head, or why it is refused."""
+    try:
+        return READER.read(head, known)
+    except BadHead as bad:
+        return f"{bad.error.status} {bad.error.text}"
+
+
+def test_plain() -> None:
+    head = READER.read(b"GET /a/b?c=d HTTP/1.1\r\nHost: a\r\nX-Y:  1 \t\r\nX-y: 2\r\nE:\r\n\r\n")
+    assert (head.method, head.path, head.query) == ("GET", "/a/b", "c=d")
+    assert head.fields.headers == [(b"host", b"a"), (b"x-y", b"1"), (b"x-y", b"2"), (b"e", b"")]
+    assert head.fields.first == {b"host": b"a", b"x-y": b"1", b"e": b""}
+    assert (head.http_1_1, head.keep_alive, head.has_body) == (True, True, False)
+
+
+def test_same_fields_are_not_read_twice() -> None:
+    first = READER.read(PLAIN)
+    again = READER.read(PLAIN.replace(b"/a/b?c", b"/d"), first.fields)
+    assert again.fields is first.fields
+    assert again.path == "/d"
+    other = READER.read(PLAIN.replace(b"Accept", b"Except"), first.fields)
+    assert other.fields is not first.fields
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /a HTTP/1.0",
+        b"BREW /a HTTP/1.1",
+        b"TRACE /a HTTP/1.1",
+        b"CONNECT a:1 HTTP/1.1",
+        b"get /a HTTP/1.1",
+        b"GET http://b/ HTTP/1.1",
+        b"GET http://A/x HTTP/1.1",
+        b"GET /a/../b HTTP/1.1",
+        b"GET /a HTTP/1.2",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1",
+        b"OPTIONS * HTTP/1.1",
+    ],
+)
+def test_known_fields_excuse_nothing_in_the_request_line(line: bytes) -> None:
+    known = READER.read(PLAIN).fields
+    head = line + PLAIN[PLAIN.index(b"\r\n") :]
+    assert read(head, known) == read(head)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Content-Length: 3",
+        b"Transfer-Encoding: chunked",
+        b"Connection: close",
+        b"Expect: 100-continue",
+        b"Host: b",
+        b"Upgrade: websocket\r\nConnection: upgrade",
+    ],
+)
+def test_fields_about_the_message_are_never_remembered(field: bytes) -> None:
+    outcome = read(PLAIN[:-2] + field + b"\r\n\r\n")
+    assert isinstance(outcome, str) or outcome.fields.block == b""
+
+
+PIECES = st.sampled_from(
+    [
+        b"GET", b"POST", b" ", b"/", b"a", b"..", b"%2e", b"%41", b"?", b"#", b"\\", b"*",
+        b"HTTP/1.1", b"HTTP/1.0", b"\r\n", b"\n", b"\r", b"\t", b":", b": ", b"Host", b"Host: a",
+        b"Content-Length", b"Content-Length: 3", b"Transfer-Encoding: chunked", b"Connection",
+        b"Connection: close", b"Upgrade: websocket", b"X_y: z", b"X: y", b"\0", b"\x7f", b"\xe9",
+        b"http://a/", b"chunked", b"3", b",", b";", b"_",
+    ]
+)  # fmt: skip
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A good head with a few pieces put in, taken out or doubled."""
+    head = bytearray(
+        b"POST /a/b?c=d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX-Name: value\r\n\r\n"
+    )
+    for _ in range(draw(st.integers(0, 4))):
+        start = draw(st.integers(0, len(head)))
+        end = min(len(head), start + draw(st.integers(0, 8)))
+        head[start:end] = draw(st.one_of(PIECES, st.binary(max_size=3)))
+    return bytes(head)
+
+
+@given(mutated())
+@example(b"\r\n\r\n")
+@example(b"")
+def test_whatever_comes_is_read_strictly_or_refused(head: bytes) -> None:
+    outcome = read(head)
+    if isinstance(outcome, str):
+        assert outcome.startswith("4")
+        return
+    # What is taken follows the letter of RFC 9112, line by line.
+    first, *lines = head.split(b"\r\n")
+    assert re.fullmatch(rb"[A-Z-]+ [\x21-\x7e]+ HTTP/1\.[01]", first)
+    assert lines[-2:] == [b"", b""]
+    assert len(lines) - 2 == len(outcome.fields.headers)
+    for line, (name, value) in zip(lines, outcome.fields.headers, strict=False):
+        assert line[: len(name) + 1].lower() == name + b":"
+        assert line[len(name) + 1 :].strip(b" \t") == value
+        assert re.fullmatch(rb"[a-z0-9!#$%&'*+.^`|~-]+", name)
+        assert re.fullmatch(rb"[\t\x20-\x7e\x80-\xff]*", value)
+    names = [name for name, _ in outcome.fields.headers]
+    lengths = names.count(b"content-length")
+    assert lengths <= 1
+    assert outcome.chunked == (b"transfer-encoding" in names)
+    assert not (outcome.chunked and lengths)
+    assert names.count(b"host") == 1 or not outcome.http_1_1
+    assert outcome.path.startswith("/")
+    assert not re.search(r"//|/\.{1,2}(/|$)|%2[eEfF]|%5[cC]|%00|\\|#", outcome.path)
+
+
+@given(mutated(), mutated())
+def test_what_was_known_changes_nothing(before: bytes, head: bytes) -> None:
+    earlier = read(before)
+    known = NO_FIELDS if isinstance(earlier, str) else earlier.fields
+    assert read(head, known) == read(head)
+
+
+@given(st.binary(max_size=200))
+def test_beginnings_are_judged_without_failing(beginning: bytes) -> None:
+    assert isinstance(diagnose(beginning, 100), ApiError)
+    hopeless(beginning, 100, 150)
+
+
+@given(st.text("/.%25eEfFcC0aA~;:@!$&'()*+,= _-", max_size=24))
+def test_path_means_one_thing_only(path: str) -> None:
+    """What is taken reads the same decoded or not, as far as segments and letters go."""
+    try:
+        taken, _ = split_target(("/" + path).encode(), b"a")
+    except BadRequest:
+        return
+    decoded = re.sub(r"%([0-9A-Fa-f]{2})", lambda match: chr(int(match[1], 16)), taken)
+    assert decoded.count("/") == taken.count("/")
+    assert ".." not in decoded.split("/")
+    assert "." not in decoded.split("/")
+    assert re.findall(r"[A-Za-z0-9._~-]", decoded) == re.findall(
+        r"[A-Za-z0-9._~-]", re.sub(r"%..", "", taken)
+    )
+
+
+@pytest.mark.parametrize("value", [b"a", b"a.b-c:80", b"127.0.0.1:8080", b"[::1]", b"[::1]:65535"])
+def test_authority(value: bytes) -> None:
+    assert is_authority(value)
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b":80", b"a:", b"a:99999", b"a b", b"a/b", b"u@a", b"[", b"[]", b"a,b", b"a\0"]
+)
+def test_no_authority(value: bytes) -> None:
+    assert not is_authority(value)

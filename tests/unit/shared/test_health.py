@@ -1,0 +1,68 @@
+"""Health: failing, hanging and lying checks first."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shared import health
+from shared.health import Health
+from shared.version import VERSION
+
+
+async def fine() -> None:
+    return None
+
+
+async def broken() -> None:
+    raise ConnectionError("password=hunter2 host=10.0.0.1")
+
+
+async def hanging() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.fixture(autouse=True)
+def _short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize(
+    ("state", "ready", "status"),
+    [
+        (Health(critical={"db": broken}), False, "unhealthy"),
+        (Health(critical={"db": hanging}), False, "unhealthy"),
+        (Health(critical={"db": fine, "key": broken}), False, "unhealthy"),
+        (Health(critical={"db": broken}, draining=True), False, "unhealthy"),
+        (Health(critical={"db": fine}, optional={"redis": broken}), True, "degraded"),
+        (Health(critical={"db": fine}, optional={"redis": hanging}), True, "degraded"),
+        (Health(critical={"db": fine}, draining=True), False, "degraded"),
+        (Health(critical={"db": fine}, optional={"redis": fine}), True, "healthy"),
+        (Health(), True, "healthy"),
+    ],
+)
+async def test_verdicts(state: Health, ready: bool, status: str) -> None:
+    assert await state.ready() is ready
+    assert (await state.report())["status"] == status
+
+
+async def test_the_report_says_what_fails_and_no_driver_text() -> None:
+    state = Health(critical={"db": broken}, optional={"redis": hanging, "auth": fine})
+    body = await state.report()
+    assert body["version"] == VERSION
+    assert body["uptime_seconds"] >= 0
+    assert body["issues"] == ["db: ConnectionError", "redis: timed out"]
+    assert set(body["checks"]) == {"db", "redis", "auth"}
+    assert body["checks"]["db"]["status"] == "unhealthy"
+    assert body["checks"]["auth"]["status"] == "healthy"
+    assert "error" not in body["checks"]["auth"]
+    assert all(check["response_time_ms"] >= 0 for check in body["checks"].values())
+    assert "hunter2" not in str(body)
+
+
+async def test_a_process_that_does_not_listen_yet_is_not_ready() -> None:
+    health = Health(listening=False)
+    assert not await health.ready()
+    health.listening = True
+    assert await health.ready()

@@ -82,6 +82,13 @@ class Settings(DatabaseSettings, ProcessSettings):
         default=1.0,
         check=at_least(0),
     )
+    webhooks_timeout_seconds: float = setting(
+        "WEBHOOKS_TIMEOUT_SECONDS",
+        "Longest time that a receiver may take to answer; a delivery whose worker was killed comes "
+        "up again after twice that.",
+        default=15.0,
+        check=at_least(0.1),
+    )
     webhooks_poll_seconds: float = setting(
         "WEBHOOKS_POLL_SECONDS",
         "Pause of the worker between two looks for due deliveries.",

@@ -91,7 +91,10 @@ async def start_worker(settings: Settings) -> AsyncIterator[Health]:
         await database.require_revision(head(MIGRATIONS), MIGRATE_COMMAND)
         health = Health(critical={"database": database.check})
         async with (
-            Sender(allow_private=settings.webhooks_allow_private) as sender,
+            Sender(
+                allow_private=settings.webhooks_allow_private,
+                timeout_seconds=settings.webhooks_timeout_seconds,
+            ) as sender,
             ops_listener(settings.bind_host, settings.worker_ops_port, health, registry),
             background(
                 _delivery(settings, database, registry, sender).run,
@@ -111,6 +114,8 @@ def _delivery(
         sender,
         DeliveryMetrics(registry),
         scale=settings.webhooks_schedule_scale,
+        # Longer than an attempt takes, shorter than anybody likes to wait after a crash.
+        lease=timedelta(seconds=2 * settings.webhooks_timeout_seconds),
         poll_seconds=settings.webhooks_poll_seconds,
     )
 

@@ -51,11 +51,12 @@ _DELIVERED = """
         last_status = given.status
     FROM unnest($1::uuid[], $2::smallint[]) AS given (id, status) WHERE deliveries.id = given.id
 """
+# Not of a claim that was lost: whoever has it since, or has delivered it, knows better.
 _FAILED = """
     UPDATE deliveries SET last_status = $2, last_error = $3,
         state = CASE WHEN $4::float8 IS NULL THEN 'dead' ELSE 'pending' END,
         next_attempt_at = now() + make_interval(secs => $4::float8)
-    WHERE id = $1
+    WHERE id = $1 AND state = 'pending' AND attempts = $5
 """
 _ENDPOINT_FAILED = """
     UPDATE webhooks SET failing_since = coalesce(failing_since, now()),
@@ -120,10 +121,10 @@ class DeliveryQueue:
         )
 
     async def failed(
-        self, delivery_id: UUID, status: int | None, error: str | None, pause: float | None
+        self, claim: Claim, status: int | None, error: str | None, pause: float | None
     ) -> None:
         """Books a failure; `pause` is the seconds until the next attempt, None means never."""
-        await self._connection.execute(_FAILED, delivery_id, status, error, pause)
+        await self._connection.execute(_FAILED, claim.id, status, error, pause, claim.attempts)
 
     async def endpoint_failed(self, webhook_id: UUID, *, gone: bool, give_up: timedelta) -> bool:
         """Books that a webhook fails; whether it is still enabled after that.

@@ -23,9 +23,10 @@ from shared.errors import ServiceUnavailable
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 20
-WEBHOOKS_AT_ONCE = 100
-# Longer than an attempt takes, shorter than anybody likes to wait after a crash.
-LEASE = timedelta(seconds=60)
+# Webhooks served at the same time, and how many of them at most when some keep us waiting.
+WEBHOOKS_AT_ONCE, WEBHOOKS_AT_MOST = 100, 400
+# A round that takes longer takes no place from others: the receiver is slow, hanging or gone.
+_PROMPT_SECONDS = 1.0
 _LAG_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 600.0, 3600.0, 86400.0)
 
 
@@ -61,14 +62,17 @@ class Delivery:
         metrics: DeliveryMetrics,
         *,
         scale: float,
+        lease: timedelta,
         poll_seconds: float,
     ) -> None:
         self._queue = queue
         self._sender = sender
         self._metrics = metrics
         self._scale = scale
+        self._lease = lease
         self._poll_seconds = poll_seconds
         self._busy: dict[UUID, asyncio.Task[None]] = {}
+        self._round_began: dict[UUID, float] = {}
 
     async def run(self) -> None:
         """Goes on until cancelled; then the attempts under way are given up, not lost."""
@@ -82,7 +86,7 @@ class Delivery:
             await asyncio.gather(*self._busy.values(), return_exceptions=True)
 
     async def _look(self) -> None:
-        room = WEBHOOKS_AT_ONCE - len(self._busy)
+        room = self._room()
         if room <= 0:
             return
         try:
@@ -94,11 +98,19 @@ class Delivery:
         for webhook_id in waiting:
             task = asyncio.create_task(self._serve(webhook_id))
             self._busy[webhook_id] = task
+            self._round_began[webhook_id] = asyncio.get_running_loop().time()
             task.add_done_callback(partial(self._done, webhook_id))
         self._metrics.busy.set(len(self._busy))
 
+    def _room(self) -> int:
+        """How many more webhooks may be served: those that keep us waiting count only at last."""
+        before = asyncio.get_running_loop().time() - _PROMPT_SECONDS
+        prompt = sum(began > before for began in self._round_began.values())
+        return min(WEBHOOKS_AT_ONCE - prompt, WEBHOOKS_AT_MOST - len(self._busy))
+
     def _done(self, webhook_id: UUID, task: asyncio.Task[None]) -> None:
         self._busy.pop(webhook_id, None)
+        self._round_began.pop(webhook_id, None)
         if not task.cancelled() and task.exception() is not None:
             log.error("delivery_failed", exc_info=task.exception())
 
@@ -106,8 +118,9 @@ class Delivery:
         """Delivers to one webhook until nothing is due."""
         try:
             while True:
+                self._round_began[webhook_id] = asyncio.get_running_loop().time()
                 async with self._queue.read() as queue:
-                    claims = await queue.claim(webhook_id, AT_ONCE, LEASE)
+                    claims = await queue.claim(webhook_id, AT_ONCE, self._lease)
                 if not claims:
                     return
                 outcomes = await asyncio.gather(*map(self._attempt, claims))
@@ -138,7 +151,7 @@ class Delivery:
                 await queue.delivered(webhook_id, [claim.id for claim, _ in good], statuses)
             for claim, outcome in bad:
                 pause = self._pause(claim, outcome)
-                await queue.failed(claim.id, outcome.status, outcome.error, pause)
+                await queue.failed(claim, outcome.status, outcome.error, pause)
                 self._metrics.attempts.labels("dead" if pause is None else "retried").inc()
             if bad and not good:
                 gone = any(outcome.status == 410 for _, outcome in bad)

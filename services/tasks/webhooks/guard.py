@@ -7,7 +7,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import AddrInfoType
-from aiohttp.resolver import ThreadedResolver
 
 # IPv6 networks that carry an IPv4 address whose host would be reached: NAT64, 6to4, Teredo, and
 # the deprecated site-local addresses.
@@ -42,8 +41,8 @@ def is_public(text: str) -> bool:
 class GuardedResolver(AbstractResolver):
     """Resolves names whose addresses are public, every one of them."""
 
-    def __init__(self) -> None:
-        self._resolver = ThreadedResolver()
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self._resolver = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

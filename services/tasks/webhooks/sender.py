@@ -9,9 +9,9 @@ from typing import NamedTuple, Self
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from services.tasks.webhooks.guard import AddressRefused, GuardedResolver, guarded_socket
+from services.tasks.webhooks.lookup import HostLookup
 from shared.version import VERSION
 
-TIMEOUT_SECONDS = 15.0
 _ANSWER_BYTES = 65_536
 _ERROR_SHOWN = 200
 
@@ -32,21 +32,19 @@ class Outcome(NamedTuple):
 class Sender(AbstractAsyncContextManager["Sender"]):
     """Sends to receivers that may be slow, wrong, gone or hostile; no redirect is followed."""
 
-    def __init__(self, *, allow_private: bool, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, *, allow_private: bool, timeout_seconds: float) -> None:
         self._allow_private = allow_private
         self._timeout = ClientTimeout(total=timeout_seconds)
 
     async def __aenter__(self) -> Self:
+        self._lookup = HostLookup()
         # Whoever calls bounds the attempts; a bound here would let one receiver keep out another.
-        if self._allow_private:
-            connector = TCPConnector(limit=0)
-        else:
-            connector = TCPConnector(
-                limit=0,
-                use_dns_cache=False,
-                resolver=GuardedResolver(),
-                socket_factory=guarded_socket,
-            )
+        connector = TCPConnector(
+            limit=0,
+            use_dns_cache=False,
+            resolver=self._lookup if self._allow_private else GuardedResolver(self._lookup),
+            socket_factory=None if self._allow_private else guarded_socket,
+        )
         self._session = ClientSession(
             connector=connector,
             timeout=self._timeout,
@@ -58,6 +56,7 @@ class Sender(AbstractAsyncContextManager["Sender"]):
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
+        await self._lookup.close()
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         """Posts the body. Never raises for what the receiver does."""

@@ -1,12 +1,18 @@
 """Signatures, the guard against inner addresses, and the schedule of attempts."""
 
+import asyncio
 import socket
+import threading
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from services.tasks.webhooks.guard import AddressRefused, GuardedResolver, guarded_socket, is_public
+from services.tasks.webhooks.lookup import HostLookup
 from services.tasks.webhooks.schedule import DELAYS, give_up_after, pause_seconds
 from services.tasks.webhooks.signature import new_secret, shown_secret, sign
 
@@ -58,10 +64,67 @@ def test_public_addresses_pass(address: str) -> None:
 
 
 async def test_names_of_inner_addresses_are_refused() -> None:
-    resolver = GuardedResolver()
+    resolver = GuardedResolver(HostLookup())
     with pytest.raises(AddressRefused):
         await resolver.resolve("localhost", 80)
     await resolver.close()
+
+
+def answering(*addresses: str) -> Callable[..., Any]:
+    """A system resolver that gives every name these addresses."""
+
+    def getaddrinfo(_host: str, port: int, **_: Any) -> list[Any]:
+        return [
+            (
+                (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (one, port, 0, 0))
+                if ":" in one
+                else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port))
+            )
+            for one in addresses
+        ]
+
+    return getaddrinfo
+
+
+async def test_one_inner_address_among_many_refuses_the_name() -> None:
+    for addresses in (["8.8.8.8", "10.0.0.1"], ["2606:4700::1111", "::ffff:127.0.0.1"]):
+        resolver = GuardedResolver(HostLookup(answering(*addresses)))
+        with pytest.raises(AddressRefused):
+            await resolver.resolve("example.org", 80)
+        await resolver.close()
+    resolver = GuardedResolver(HostLookup(answering("8.8.8.8", "2606:4700::1111")))
+    found = await resolver.resolve("example.org", 80, socket.AF_UNSPEC)
+    assert [(one["host"], one["port"]) for one in found] == [
+        ("8.8.8.8", 80),
+        ("2606:4700::1111", 80),
+    ]
+    await resolver.close()
+
+
+async def test_a_silent_name_costs_one_thread_and_delays_no_other() -> None:
+    asked: Counter[str] = Counter()
+    release = threading.Event()
+
+    def getaddrinfo(host: str, port: int, **options: Any) -> Any:
+        asked[host] += 1
+        if host == "silent.example":
+            assert release.wait(30)
+            raise socket.gaierror
+        return answering("8.8.8.8")(host, port, **options)
+
+    lookup = HostLookup(getaddrinfo)
+    silent = [asyncio.create_task(lookup.resolve("silent.example", 80)) for _ in range(200)]
+    await asyncio.sleep(0)
+    # One that is out of time leaves the others waiting.
+    silent[0].cancel()
+    for number in range(100):
+        assert await lookup.resolve(f"{number}.example", 80)
+    assert not any(one.done() for one in silent[1:])
+    release.set()
+    results = await asyncio.gather(*silent, return_exceptions=True)
+    assert {type(one) for one in results[1:]} == {socket.gaierror}
+    assert asked["silent.example"] == 1
+    await lookup.close()
 
 
 def test_signature_is_good_for_the_reference_library() -> None:

@@ -35,6 +35,8 @@ _LOST = (
     asyncpg.LockNotAvailableError,
     asyncpg.PostgresSystemError,
     asyncpg.TransactionRollbackError,
+    # The server said in between that it ends, and the connection has not broken yet.
+    asyncpg.InternalClientError,
 )
 # No connection can be had. An OSError says so only here: in the middle of a unit of work it is
 # about something else, such as a client that hung up on a stream.
@@ -132,6 +134,11 @@ class Database:
         try:
             with self._refusing(*_LOST):
                 yield connection
+        except ServiceUnavailable as error:
+            if isinstance(error.__cause__, asyncpg.InternalClientError):
+                # It can do no more, and does not look closed to the pool.
+                connection.terminate()
+            raise
         finally:
             # The work is done or undone by now. asyncpg closes a connection that cannot be reset.
             with suppress(*_UNREACHABLE):

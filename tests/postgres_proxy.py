@@ -24,6 +24,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._open: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         user = parts.username or "postgres"
         secret = f":{parts.password}" if parts.password else ""
         # sslmode: the embedded server has none, and asking for it costs a round trip.
@@ -51,6 +52,11 @@ class Proxy:
         """Goes on taking bytes and passes none on, as a network that has lost its way."""
         self._flowing.clear()
 
+    def say(self, message: bytes) -> None:
+        """Tells every client that, as if the server had said it."""
+        for writer in self._clients:
+            writer.write(message)
+
     def let_go(self) -> None:
         """Passes on what was held."""
         self._flowing.set()
@@ -62,10 +68,12 @@ class Proxy:
         else:
             behind = await asyncio.open_connection(self._host, self._server_port)
         self._open |= {writer, behind[1]}
+        self._clients.add(writer)
         try:
             await asyncio.gather(self._pump(reader, behind[1]), self._pump(behind[0], writer))
         finally:
             self._open -= {writer, behind[1]}
+            self._clients.discard(writer)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

@@ -17,6 +17,10 @@ from shared.process import StartRefused
 from tests.ports import free_port
 from tests.postgres_proxy import Proxy, proxied
 
+# What a backend sends when the server is killed, some moments before its connection breaks.
+_FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+LAST_WORDS = b"E" + (len(_FIELDS) + 4).to_bytes(4, "big") + _FIELDS
+
 Open = Callable[..., AbstractAsyncContextManager[Database]]
 
 
@@ -117,6 +121,22 @@ async def test_a_connection_that_is_cut_in_a_statement(proxy: Proxy) -> None:
         await asyncio.sleep(0.2)
         proxy.cut()
         await asking
+        await eventually_answers(database)
+
+
+async def test_a_server_that_says_that_it_ends_before_the_connection_does(proxy: Proxy) -> None:
+    async with opened(proxy.url) as database:
+
+        async def work() -> None:
+            async with database.transaction() as connection:
+                await connection.execute("SELECT 1")
+                proxy.say(LAST_WORDS)
+                # They are read between two statements, as they may be at any time.
+                await asyncio.sleep(0.05)
+
+        await answers(database)
+        with pytest.raises(ServiceUnavailable):
+            await work()
         await eventually_answers(database)
 
 

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 _LIFETIME_SECONDS = 3_600
+_SUBJECT = "0199a6f0-c0de-7000-8000-000000000001"
 KEY_SET = "keys.json"
 PUBLIC_KEY = "key.pem"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user's token, and the folder with the public key as PEM and as JWK set."""
+    """A key that signs tokens, and the folder with its public half as PEM and as JWK set."""
 
     folder: Path
-    token: str
+    key: RSAPrivateKey
 
     @property
     def key_set(self) -> Path:
@@ -33,13 +34,38 @@ class Identity:
         return self.folder / PUBLIC_KEY
 
     @property
+    def token(self) -> str:
+        """An access token of the user that measurements are made with."""
+        return self.token_of(_SUBJECT)
+
+    def token_of(self, subject: str) -> str:
+        """An access token of any user, of the shape that auth signs."""
+        now = int(time.time())
+        claims: dict[str, Any] = {
+            "iss": "tasklane",
+            "aud": "tasklane-api",
+            "sub": subject,
+            "client_id": "tasklane",
+            "sid": "0199a6f0-c0de-7000-8000-000000000002",
+            "jti": "0199a6f0-c0de-7000-8000-000000000003",
+            "iat": now,
+            "exp": now + _LIFETIME_SECONDS,
+            "role": "user",
+            "tier": "default",
+            "scope": "",
+            "epoch": 0,
+        }
+        headers = {"kid": "bench", "typ": "at+jwt"}
+        return jwt.encode(claims, self.key, algorithm="RS256", headers=headers)
+
+    @property
     def headers(self) -> dict[str, str]:
         """What a request of the user carries."""
         return {"Authorization": f"Bearer {self.token}"}
 
 
 def make_identity(folder: Path) -> Identity:
-    """A fresh key, written into `folder`, and a token of the shape that auth signs."""
+    """A fresh key, its public half written into `folder`."""
     key = generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key()
     member: dict[str, Any] = jwt.algorithms.RSAAlgorithm.to_jwk(public, as_dict=True)
@@ -47,20 +73,4 @@ def make_identity(folder: Path) -> Identity:
     (folder / KEY_SET).write_text(json.dumps({"keys": [member]}))
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (folder / PUBLIC_KEY).write_bytes(pem)
-    now = int(time.time())
-    claims: dict[str, Any] = {
-        "iss": "tasklane",
-        "aud": "tasklane-api",
-        "sub": "0199a6f0-c0de-7000-8000-000000000001",
-        "client_id": "tasklane",
-        "sid": "0199a6f0-c0de-7000-8000-000000000002",
-        "jti": "0199a6f0-c0de-7000-8000-000000000003",
-        "iat": now,
-        "exp": now + _LIFETIME_SECONDS,
-        "role": "user",
-        "tier": "default",
-        "scope": "",
-        "epoch": 0,
-    }
-    headers = {"kid": "bench", "typ": "at+jwt"}
-    return Identity(folder, jwt.encode(claims, key, algorithm="RS256", headers=headers))
+    return Identity(folder, key)

@@ -1,0 +1,1 @@
+"""Tasks under concurrent writers while the service, the worker and PostgreSQL are killed."""

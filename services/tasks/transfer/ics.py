@@ -4,6 +4,7 @@ stream into components is ours, so that a file of any length takes the memory of
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable
 from datetime import UTC, date, datetime, time
 from functools import partial
@@ -21,6 +22,10 @@ TAIL = b"END:VCALENDAR\r\n"
 # RFC 5545 section 3.8.1.9: 1 is the highest, 9 the lowest, 0 none.
 _TO_OURS = {0: 1, 1: 5, 2: 5, 3: 4, 4: 4, 5: 3, 6: 2, 7: 2, 8: 1, 9: 1}
 _TO_THEIRS = {5: 1, 4: 3, 3: 5, 2: 7, 1: 9}
+# What is cancelled is not to be done any longer; programs show it among what is done.
+_ENDED = ("COMPLETED", "CANCELLED")
+_ALWAYS_UTC = ("COMPLETED", "CREATED")
+_LINE_BREAK = re.compile("\r\n?")
 _MAX_ZONES_BYTES = 262_144
 
 
@@ -43,7 +48,8 @@ class _Cutter:
 
     def take(self, intake: Intake, number: int, line: bytes) -> None:
         text = line.rstrip(b"\r\n")
-        mark = text.strip().upper()
+        # A line that begins with a blank goes on with the one before, whatever it says.
+        mark = text.rstrip().upper()
         if not self._kind:
             if mark in (b"BEGIN:VTODO", b"BEGIN:VTIMEZONE"):
                 self._begin, self._kind, self._lines, self._size = number, mark[6:], [], 0
@@ -97,13 +103,14 @@ def _fields(todo: Todo) -> dict[str, Any]:
     status = str(_one(todo, "STATUS") or "").upper()
     done = _time(todo, "COMPLETED")
     priority = _one(todo, "PRIORITY")
+    completed = status in _ENDED or (done is not None and not status)
     return {
         "external_id": _text(todo, "UID"),
         "title": _text(todo, "SUMMARY") or "",
         "description": _text(todo, "DESCRIPTION"),
         "priority": 1 if priority is None else _TO_OURS.get(int(priority), 1),
-        "completed": status == "COMPLETED" or (done is not None and not status),
-        "completed_at": done if status in ("COMPLETED", "") else None,
+        "completed": completed,
+        "completed_at": done if completed else None,
         "created_at": _time(todo, "CREATED"),
         "due_date": _time(todo, "DUE"),
         "labels": _labels(todo),
@@ -124,12 +131,18 @@ def _text(todo: Todo, name: str) -> str | None:
 
 
 def _time(todo: Todo, name: str) -> str | None:
-    """A time in UTC; a date is its midnight. One without a zone is anybody's guess."""
+    """A time in UTC; a date is its midnight. One without a zone is anybody's guess.
+
+    But not where RFC 5545 allows nothing but UTC (sections 3.8.2.1 and 3.8.7.1), and some
+    programs leave the Z out.
+    """
     found = _one(todo, name)
     if found is None:
         return None
     moment = getattr(found, "dt", None)
     if isinstance(moment, datetime):
+        if moment.tzinfo is None and name in _ALWAYS_UTC:
+            moment = moment.replace(tzinfo=UTC)
         if moment.tzinfo is None:
             raise LineFault({name.lower(): ["The time needs a zone."]})
         try:
@@ -159,12 +172,12 @@ def _parent(todo: Todo) -> str | None:
 def write(task: ExportedTask) -> bytes:
     """The task as a VTODO that `read` takes."""
     todo = Todo()
-    todo.add("uid", task.external_id)
+    todo.add("uid", _one_kind_of_break(task.external_id))
     todo.add("dtstamp", task.created_at)
     todo.add("created", task.created_at)
-    todo.add("summary", task.title)
+    todo.add("summary", _one_kind_of_break(task.title))
     if task.description:
-        todo.add("description", task.description)
+        todo.add("description", _one_kind_of_break(task.description))
     todo.add("priority", _TO_THEIRS[task.priority])
     todo.add("status", "COMPLETED" if task.completed else "NEEDS-ACTION")
     if task.completed_at is not None:
@@ -172,8 +185,13 @@ def write(task: ExportedTask) -> bytes:
     if task.due_date is not None:
         todo.add("due", task.due_date)
     if task.labels:
-        todo.add("categories", task.labels)
+        todo.add("categories", [_one_kind_of_break(label) for label in task.labels])
     if task.parent_external_id is not None:
-        todo.add("related-to", task.parent_external_id)
+        todo.add("related-to", _one_kind_of_break(task.parent_external_id))
     written: bytes = todo.to_ical()
     return written
+
+
+def _one_kind_of_break(text: str) -> str:
+    """RFC 5545 section 3.3.11 writes every line break the same way."""
+    return _LINE_BREAK.sub("\n", text)

@@ -1,7 +1,8 @@
 """CSV (RFC 4180): a header row with the names of the fields, then one task a row.
 
 An empty cell is a field that is not there. Labels are separated by semicolons; a semicolon or a
-backslash inside one has a backslash before it.
+backslash inside one has a backslash before it. Spreadsheets separate cells by what their country
+does, so the header tells: by commas, semicolons or tabs, `Due date` as good as `due_date`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +27,13 @@ FIELDS = (
 HEAD = (",".join(FIELDS) + "\r\n").encode()
 _LABEL = re.compile(r"(?:[^;\\]|\\.)+", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_NO_HEADER = {
+    "header": [f"Must be different names out of: {', '.join(FIELDS)}; title is one of them."]
+}
 _FLAGS = {"true": True, "false": False}
+_SEPARATORS = ",;\t"
+_TIMES = ("completed_at", "created_at", "due_date")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 async def read(chunks: AsyncIterable[bytes], intake: Intake) -> None:
@@ -40,34 +48,49 @@ class _Sheet:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._columns: list[str] | None = None
-        self._fault: dict[str, list[str]] | None = None
+        self._separator = ","
 
     def take(self, number: int, line: bytes) -> None:
         try:
-            cells = _cells(line)
             if self._columns is None:
-                self._columns = cells
-                self._check(cells)
+                self._columns, self._separator = _header(line)
                 return
-            if self._fault is not None:
-                raise LineFault(self._fault)
+            cells = _cells(line, self._separator)
+            if not any(cells):
+                # How spreadsheets leave a row blank.
+                return
+            if not self._columns:
+                raise LineFault(_NO_HEADER)
             if len(cells) != len(self._columns):
                 raise LineFault({"line": [f"Has {len(cells)} cells under {len(self._columns)}."]})
             take_fields(number, _fields(dict(zip(self._columns, cells, strict=True))), self._intake)
         except LineFault as fault:
+            if self._columns is None:
+                self._columns = []
             self._intake.refuse(number, fault.errors)
 
-    def _check(self, cells: list[str]) -> None:
-        unknown = [cell for cell in cells if cell not in FIELDS]
-        if unknown or len(set(cells)) != len(cells) or "title" not in cells:
-            about = f"Must be different names out of: {', '.join(FIELDS)}; title is one of them."
-            self._fault = {"header": [about]}
-            raise LineFault(self._fault)
+
+def _header(line: bytes) -> tuple[list[str], str]:
+    """The fields of the columns, and what separates them. Raises LineFault."""
+    columns: list[str] = []
+    for separator in _SEPARATORS:
+        # Cells in quotes are no CSV under another separator than their own.
+        with suppress(LineFault):
+            columns = [_name(cell) for cell in _cells(line, separator)]
+        if {"title"} <= set(columns) <= set(FIELDS) and len(set(columns)) == len(columns):
+            return columns, separator
+    raise LineFault(_NO_HEADER)
 
 
-def _cells(line: bytes) -> list[str]:
+def _name(cell: str) -> str:
+    """The field that a header cell means."""
+    return re.sub(r"[\s-]+", "_", cell.strip().lower())
+
+
+def _cells(line: bytes, separator: str) -> list[str]:
+    text = io.StringIO(decoded(line), newline="")
     try:
-        rows = list(csv.reader(io.StringIO(decoded(line), newline=""), strict=True))
+        rows = list(csv.reader(text, delimiter=separator, strict=True))
     except csv.Error as error:
         raise LineFault({"line": [f"Not CSV: {error}."]}) from None
     return rows[0] if rows else []
@@ -81,6 +104,10 @@ def _fields(cells: dict[str, str]) -> dict[str, Any]:
         fields["priority"] = int(priority)
     if completed is not None:
         fields["completed"] = _FLAGS.get(completed.lower(), completed)
+    for name in _TIMES:
+        if _DATE.fullmatch(fields.get(name, "")):
+            # A day without a time, as in the other formats.
+            fields[name] += "T00:00:00Z"
     if "labels" in fields:
         fields["labels"] = [_ESCAPED.sub(r"\1", one) for one in _LABEL.findall(fields["labels"])]
     return fields

@@ -1,7 +1,8 @@
 """todo.txt: one task a line, with what the format has no place for as `key:value` words.
 
-`@context` is a label; `+project` is one with its plus. `id`, `p` (the parent), `note`, `due_at`,
-`created_at` and `completed_at` are ours; blanks in a value are written as percent codes.
+`@context` is a label; `+project` is one with its plus. `id` and `p` (the parent) are those of
+topydo; `note`, `due_at`, `created_at`, `completed_at` and `full_title` are ours. Blanks in a value
+are written as percent codes. A key that comes again is a word like any other.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _PRIORITY = re.compile(r"\([A-Z]\)")
 _LETTERS = {"A": 5, "B": 4, "C": 3, "D": 2}
 _OF_PRIORITY = {priority: letter for letter, priority in _LETTERS.items()}
-_TEXT_KEYS = {"id": "external_id", "p": "parent_external_id", "note": "description"}
+_TEXT_KEYS = {
+    "id": "external_id",
+    "p": "parent_external_id",
+    "note": "description",
+    "full_title": "full_title",
+}
 _TIME_KEYS = {"due_at": "due_date", "created_at": "created_at", "completed_at": "completed_at"}
 
 
@@ -55,11 +61,13 @@ def _fields(text: str) -> dict[str, Any]:
         fields["completed_at"] = dates.pop(0)
     if dates:
         fields["created_at"] = dates[0]
-    fields["title"] = " ".join(word for word in words if not _took(word, fields))
+    keys: set[str] = set()
+    title = " ".join(word for word in words if not _took(word, fields, keys))
+    fields["title"] = fields.pop("full_title", title)
     return fields
 
 
-def _took(word: str, fields: dict[str, Any]) -> bool:
+def _took(word: str, fields: dict[str, Any], keys: set[str]) -> bool:
     """Whether the word is no part of the title but a label or a value, which is put in `fields`."""
     if len(word) > 1 and word[0] in "@+":
         label = unquote(word[1:] if word[0] == "@" else word)
@@ -67,7 +75,7 @@ def _took(word: str, fields: dict[str, Any]) -> bool:
             fields["labels"].append(label)
         return True
     key, _, value = word.partition(":")
-    if not value:
+    if not value or key in keys:
         return False
     if key in _TEXT_KEYS:
         fields[_TEXT_KEYS[key]] = unquote(value)
@@ -79,6 +87,7 @@ def _took(word: str, fields: dict[str, Any]) -> bool:
         fields["priority"] = _LETTERS.get(value, 1)
     else:
         return False
+    keys.add(key)
     return True
 
 
@@ -98,7 +107,8 @@ def write(task: ExportedTask) -> bytes:
     else:
         words += [f"({letter})"] if letter else []
         words.append(_date(task.created_at))
-    words += task.title.split()
+    plain, as_it_is = _plain(task.title)
+    words += plain
     words += [_label(label) for label in task.labels]
     if task.completed and letter:
         words.append(f"pri:{letter}")
@@ -114,7 +124,29 @@ def write(task: ExportedTask) -> bytes:
         words.append(f"p:{_coded(task.parent_external_id)}")
     if task.description:
         words.append(f"note:{_coded(task.description)}")
+    if not as_it_is:
+        words.append(f"full_title:{_coded(task.title)}")
     return " ".join(words).encode() + b"\n"
+
+
+def _plain(title: str) -> tuple[list[str], bool]:
+    """The words of a title as other programs show them, and whether they say all of it.
+
+    A word that would be read as something else is put between quotes.
+    """
+    words = title.split()
+    quoted = [f"'{word}'" if _means_something(word) else word for word in words]
+    return quoted, quoted == words and " ".join(words) == title
+
+
+def _means_something(word: str) -> bool:
+    """Whether the word, somewhere in a line, may be more than a word."""
+    return bool(
+        word == "x"
+        or _DATE.fullmatch(word)
+        or _PRIORITY.fullmatch(word)
+        or _took(word, {"labels": []}, set())
+    )
 
 
 def _label(label: str) -> str:

@@ -160,7 +160,7 @@ async def test_csv_names_the_line_of_each_fault(ann: Client) -> None:
     assert texts["A"] == "two\r\nlines"
 
 
-@pytest.mark.parametrize("head", [b"a,b", b"priority", b"title,title", b"title,Priority", b'"'])
+@pytest.mark.parametrize("head", [b"a,b", b"priority", b"title,title", b"title;a", b'"'])
 async def test_csv_without_a_usable_header(ann: Client, head: bytes) -> None:
     report = await good(ann, "csv", head + b"\nA,B\n")
     assert report["imported"] == 0
@@ -209,6 +209,26 @@ async def test_todo_txt_as_people_write_it(ann: Client) -> None:
     assert (dad["completed"], dad["priority"]) == (True, 4)
     assert dad["completed_at"] == "2026-01-04T00:00:00Z"
     assert tasks["Later t:2026-02-01"]["due_date"] == "2026-03-01T00:00:00Z"
+
+
+async def test_a_folded_line_that_looks_like_an_end_is_none(ann: Client) -> None:
+    text = b"BEGIN:VTODO\r\nUID:1\r\nSUMMARY:to\r\n END:VTODO\r\n\tBEGIN:VTODO\r\nEND:VTODO\r\n"
+    assert (await good(ann, "ics", text))["imported"] == 1
+    assert [task["title"] for task in await ann.exported()] == ["toEND:VTODOBEGIN:VTODO"]
+
+
+async def test_csv_in_the_ways_of_spreadsheets(ann: Client) -> None:
+    for number, (head, row) in enumerate(
+        [
+            (b"title,due_date", b"A,2026-01-02"),
+            (b"Title;Due Date", b"B;2026-01-02"),
+            (b"TITLE\tDUE-DATE", b"C\t2026-01-02"),
+            (b'"Title";"due date"', b'"D";"2026-01-02"'),
+        ]
+    ):
+        report = await good(ann, "csv", head + b"\r\n" + row + b"\r\n")
+        assert report["imported"] == 1, number
+    assert {task["due_date"] for task in await ann.exported()} == {"2026-01-02T00:00:00Z"}
 
 
 HOSTILE = [

@@ -163,6 +163,16 @@ class Database:
             finally:
                 _JOINED.reset(mark)
 
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Connection]:
+        """As `transaction`, and inside a block of `joined` no part of it: it is kept by itself."""
+        mark = _JOINED.set(None)
+        try:
+            async with self.transaction() as connection:
+                yield connection
+        finally:
+            _JOINED.reset(mark)
+
     async def check(self) -> None:
         """Health check: one round trip."""
         async with self.connection() as connection:
@@ -236,6 +246,12 @@ class Store(Generic[R]):
     async def joined(self) -> AsyncIterator[R]:
         """As `begin`; what other stores do inside the block happens in the same transaction."""
         async with self._database.joined() as connection:
+            yield self._repository(connection)
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[R]:
+        """As `begin`; inside a block of `joined` it is a transaction by itself all the same."""
+        async with self._database.apart() as connection:
             yield self._repository(connection)
 
     @asynccontextmanager

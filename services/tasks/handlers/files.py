@@ -38,15 +38,13 @@ async def import_tasks(request: web.Request, given: Given) -> web.StreamResponse
 
         async def store() -> web.StreamResponse:
             report = await imports.import_tasks(
-                request.app[IMPORTS],
-                request.app[IMPORT_TURNS],
-                owner_id,
-                intake,
-                dry_run=given.query["dry_run"],
+                request.app[IMPORTS], owner_id, intake, dry_run=given.query["dry_run"]
             )
             return web.Response(body=encode(report, ImportAnswer), content_type=JSON)
 
-        return await run_once(request, digest.digest(), store)
+        # Before anything is asked of the database: who waits holds no connection.
+        async with imports.importing(request.app[IMPORT_TURNS]):
+            return await run_once(request, digest.digest(), store)
 
 
 async def export_tasks(request: web.Request, given: Given) -> web.StreamResponse:

@@ -30,6 +30,11 @@ _LEVELS = """
 """
 
 
+# Longer than the door waits for an import; our sessions end after a shorter rest within a
+# transaction.
+_LONGEST_WAIT = "600s"
+
+
 class ImportRepository:
     """The owner's tasks as an import sees them, behind one connection."""
 
@@ -39,6 +44,12 @@ class ImportRepository:
     async def take_turn(self, owner_id: UUID) -> None:
         """As `feed.take_turn`."""
         await take_turn(self._connection, owner_id)
+
+    async def wait_long(self) -> None:
+        """Lets this transaction rest for as long as an import takes."""
+        await self._connection.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', $1, true)", _LONGEST_WAIT
+        )
 
     async def known(self, owner_id: UUID, names: Sequence[str]) -> dict[str, UUID]:
         """The ids of the owner's live tasks that go by these names in files."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
@@ -42,6 +41,7 @@ class Intake:
         self.refusals: list[Refusal] = []
         self._first_lines: dict[str, int] = {}
         self._nameless: Counter[bytes] = Counter()
+        self._places: list[int] = []
         self._spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115
 
     def __enter__(self) -> Self:
@@ -70,15 +70,16 @@ class Intake:
         self._count()
         self.candidates.append(Candidate(line, name, task.parent_external_id))
         try:
+            self._places.append(self._spool.tell())
             self._spool.write(text + b"\n")
         except OSError as error:
             raise ServiceUnavailable("There is no room for the file right now") from error
 
-    def tasks(self) -> Iterator[tuple[Candidate, ImportedTask]]:
-        """The readable lines in the order of the file."""
-        self._spool.seek(0)
-        for candidate, text in zip(self.candidates, self._spool, strict=True):
-            yield candidate, _restored(orjson.loads(text))
+    def task(self, number: int) -> ImportedTask:
+        """The task of `candidates[number]`."""
+        self._spool.seek(self._places[number])
+        task = _restored(orjson.loads(self._spool.readline()))
+        return task._replace(external_id=self.candidates[number].external_id)
 
     def _count(self) -> None:
         if len(self.candidates) + len(self.refusals) >= MAX_LINES:

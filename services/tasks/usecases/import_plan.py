@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,15 +33,20 @@ class Plan:
 
 
 def make_plan(
-    candidates: Sequence[Candidate], known: Mapping[str, UUID], levels: Mapping[UUID, int]
+    candidates: Sequence[Candidate],
+    known: Mapping[str, UUID],
+    levels: Mapping[UUID, int],
+    refused: Collection[str] = (),
 ) -> Plan:
-    """Decides on every readable line of a file.
+    """Decides on every readable line of a file, or of a part of it.
 
     `known` are the owner's tasks by the names that the lines use, `levels` says how deep those of
-    them are that lines name as parents and that still exist.
+    them are that lines name as parents and that still exist. `refused` are names of lines that
+    another part has refused.
     """
     fresh = {c.external_id: c for c in candidates if c.external_id not in known}
-    stored = {name: levels[task_id] for name, task_id in known.items() if task_id in levels}
+    stored: dict[str, int | str] = dict.fromkeys(refused, REFUSED)
+    stored |= {name: levels[task_id] for name, task_id in known.items() if task_id in levels}
     outcomes = _levels(fresh, stored)
     good = [name for name in fresh if not isinstance(outcomes[name], str)]
     # Ids made in the same millisecond have no order; sorted, they follow the file.
@@ -59,7 +64,21 @@ def make_plan(
     )
 
 
-def _levels(fresh: Mapping[str, Candidate], stored: Mapping[str, int]) -> dict[str, int | str]:
+def parents_first(candidates: Sequence[Candidate], new: Collection[str]) -> Iterator[int]:
+    """The places of the lines of `new` in the order of the file, but parents before children."""
+    left = {c.external_id: place for place, c in enumerate(candidates) if c.external_id in new}
+    for candidate in candidates:
+        branch: list[int] = []
+        name: str | None = candidate.external_id
+        while name is not None and name in left:
+            branch.append(left.pop(name))
+            name = candidates[branch[-1]].parent_external_id
+        yield from reversed(branch)
+
+
+def _levels(
+    fresh: Mapping[str, Candidate], stored: Mapping[str, int | str]
+) -> dict[str, int | str]:
     """The level of each fresh line, or why it has none."""
     found: dict[str, int | str] = {}
     for start in fresh:

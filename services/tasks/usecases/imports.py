@@ -1,18 +1,25 @@
-"""Storing the tasks of a file: planned whole, then written in one transaction."""
+"""Storing the tasks of a file: planned whole, then written a portion at a time.
+
+Each portion is a transaction that takes the owner's turn and looks again at what it depends on, so
+that the owner goes on working during a long import. A portion is in the feed as a whole or not at
+all; the last one is written in the transaction that keeps the answer under an idempotency key.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
-from services.tasks.domain import ExternalIdTaken, ImportedTask, Task
+from services.tasks.domain import ImportedTask, Task
 from services.tasks.repository.imports import ImportRepository
 from services.tasks.transfer.intake import Candidate, Intake, Refusal
-from services.tasks.usecases.import_plan import Plan, make_plan
+from services.tasks.usecases.import_plan import Plan, make_plan, parents_first
 from shared.clock import utc_now
 from shared.database import Store
 from shared.errors import ServiceUnavailable
@@ -20,9 +27,9 @@ from shared.errors import ServiceUnavailable
 T = TypeVar("T")
 Imports = Store[ImportRepository]
 
+# Takes a fraction of a second: others wait for the owner's turn no longer than that.
+PORTION = 500
 _NAMES_AT_A_TIME = 5_000
-_TASKS_AT_A_TIME = 500
-_ATTEMPTS = 3
 _TURN_SECONDS = 8.0
 
 
@@ -35,14 +42,25 @@ class ImportReport(NamedTuple):
     refused: list[Refusal]
 
 
-async def import_tasks(
-    imports: Imports, turns: asyncio.Semaphore, owner_id: UUID, intake: Intake, *, dry_run: bool
-) -> ImportReport:
-    """Creates the tasks of the file that the owner has not got; a dry run only says what would be.
+@dataclass
+class _Writing:
+    """An import under way: whose, of what, as planned, and what has become of it so far."""
 
-    A line whose external_id is that of a live task is unchanged, whatever else it says. `turns`
-    bounds the imports that hold a connection at the same time. Raises ServiceUnavailable when
-    none gets free in time, and ExternalIdTaken when others keep creating the same tasks.
+    owner_id: UUID
+    intake: Intake
+    plan: Plan
+    now: datetime
+    imported: int = 0
+    unchanged: int = 0
+    refusals: list[Refusal] = field(default_factory=list)
+    refused_names: set[str] = field(default_factory=set)
+
+
+@asynccontextmanager
+async def importing(turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Bounds the imports that hold connections at the same time.
+
+    Raises ServiceUnavailable when no turn gets free in time.
     """
     try:
         async with asyncio.timeout(_TURN_SECONDS):
@@ -52,31 +70,51 @@ async def import_tasks(
             "Too many imports at once", retry_after_seconds=int(_TURN_SECONDS)
         ) from None
     try:
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return await _import(imports, owner_id, intake, dry_run=dry_run)
-            except ExternalIdTaken:
-                # A task with one of these names was created meanwhile: it is known next time.
-                continue
-        return await _import(imports, owner_id, intake, dry_run=dry_run)
+        yield
     finally:
         turns.release()
 
 
-async def _import(
+async def import_tasks(
     imports: Imports, owner_id: UUID, intake: Intake, *, dry_run: bool
 ) -> ImportReport:
-    async with imports.begin() as repository:
-        await repository.take_turn(owner_id)
+    """Creates the tasks of the file that the owner has not got; a dry run only says what would be.
+
+    A line whose external_id is that of a live task is unchanged, whatever else it says. An import
+    that is cut off has written some portions; run again, it writes the others.
+    """
+    async with imports.read() as repository:
         plan = await _plan(repository, owner_id, intake.candidates)
-        if not dry_run:
-            await _store(repository, owner_id, intake, plan)
-    refused = sorted([*intake.refusals, *plan.refusals], key=lambda refusal: refusal.line)
-    return ImportReport(len(plan.new), plan.unchanged, refused)
+    if dry_run:
+        return _report(intake, plan, len(plan.new), 0, [])
+    writing = _Writing(owner_id, intake, plan, utc_now())
+    portions = list(_batches(parents_first(intake.candidates, plan.new), PORTION))
+    if len(portions) > 1:
+        async with imports.begin() as repository:
+            await repository.wait_long()
+    for portion in portions[:-1]:
+        async with imports.apart() as repository:
+            await _write(repository, writing, portion)
+    for portion in portions[-1:]:
+        async with imports.begin() as repository:
+            await _write(repository, writing, portion)
+    return _report(intake, plan, writing.imported, writing.unchanged, writing.refusals)
+
+
+def _report(
+    intake: Intake, plan: Plan, imported: int, unchanged: int, refusals: Sequence[Refusal]
+) -> ImportReport:
+    refused = sorted(
+        [*intake.refusals, *plan.refusals, *refusals], key=lambda refusal: refusal.line
+    )
+    return ImportReport(imported, plan.unchanged + unchanged, refused)
 
 
 async def _plan(
-    repository: ImportRepository, owner_id: UUID, candidates: Sequence[Candidate]
+    repository: ImportRepository,
+    owner_id: UUID,
+    candidates: Sequence[Candidate],
+    refused: frozenset[str] = frozenset(),
 ) -> Plan:
     parents = {c.parent_external_id for c in candidates if c.parent_external_id is not None}
     names = {c.external_id for c in candidates} | parents
@@ -88,28 +126,35 @@ async def _plan(
     for ids in _batches(iter(stored_parents), _NAMES_AT_A_TIME):
         levels.update(await repository.levels(ids))
     # In a thread: a hundred thousand lines are a noticeable moment for everybody else.
-    return await asyncio.to_thread(make_plan, candidates, known, levels)
+    return await asyncio.to_thread(make_plan, candidates, known, levels, refused)
 
 
-async def _store(repository: ImportRepository, owner_id: UUID, intake: Intake, plan: Plan) -> None:
-    now = utc_now()
-    new = (
-        _task(owner_id, task, plan.new[candidate.external_id], plan, now)
-        for candidate, task in _renamed(intake)
-        if candidate.external_id in plan.new
-    )
-    for tasks in _batches(new, _TASKS_AT_A_TIME):
+async def _write(repository: ImportRepository, writing: _Writing, portion: Sequence[int]) -> None:
+    """Stores these lines as far as they can still be stored, and books what became of them."""
+    await repository.take_turn(writing.owner_id)
+    candidates = [writing.intake.candidates[place] for place in portion]
+    refused = frozenset(writing.refused_names)
+    found = await _plan(repository, writing.owner_id, candidates, refused)
+    # The ids are those of the whole file, so that they follow it across all portions.
+    part = replace(found, new={name: writing.plan.new[name] for name in found.new})
+    tasks = [
+        _task(writing.owner_id, writing.intake.task(place), part, writing.now)
+        for place, candidate in zip(portion, candidates, strict=True)
+        if candidate.external_id in part.new
+    ]
+    if tasks:
         await repository.add_all(tasks)
+    writing.imported += len(tasks)
+    writing.unchanged += part.unchanged
+    writing.refusals += part.refusals
+    lines = {refusal.line for refusal in part.refusals}
+    writing.refused_names |= {c.external_id for c in candidates if c.line in lines}
 
 
-def _renamed(intake: Intake) -> Iterator[tuple[Candidate, ImportedTask]]:
-    for candidate, task in intake.tasks():
-        yield candidate, task._replace(external_id=candidate.external_id)
-
-
-def _task(owner_id: UUID, given: ImportedTask, task_id: UUID, plan: Plan, now: datetime) -> Task:
+def _task(owner_id: UUID, given: ImportedTask, plan: Plan, now: datetime) -> Task:
+    assert given.external_id is not None
     return Task(
-        id=task_id,
+        id=plan.new[given.external_id],
         owner_id=owner_id,
         title=given.title,
         description=given.description,

@@ -11,6 +11,7 @@ from services.tasks.usecases.import_plan import (
     TOO_DEEP,
     Plan,
     make_plan,
+    parents_first,
 )
 
 
@@ -85,3 +86,16 @@ def test_levels_are_bounded_within_the_file_and_across_to_the_stored() -> None:
         levels={deep: MAX_LEVELS - 1, deepest: MAX_LEVELS},
     )
     assert reasons(plan) == {2: TOO_DEEP}
+
+
+def test_parents_are_written_before_their_children_and_the_rest_as_it_stands() -> None:
+    pairs = [("a", None), ("c", "b"), ("d", "c"), ("b", "stored"), ("e", "b"), ("f", "refused")]
+    candidates = [Candidate(line, name, parent) for line, (name, parent) in enumerate(pairs, 1)]
+    order = parents_first(candidates, {"a", "b", "c", "d", "e", "f"})
+    assert [pairs[place][0] for place in order] == ["a", "b", "c", "d", "e", "f"]
+    assert [pairs[place][0] for place in parents_first(candidates, {"c", "a"})] == ["a", "c"]
+
+
+def test_what_another_part_has_refused_is_no_parent() -> None:
+    plan = make_plan([Candidate(9, "child", "gone")], {}, {}, {"gone"})
+    assert reasons(plan) == {9: REFUSED}

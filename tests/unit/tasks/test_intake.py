@@ -88,7 +88,8 @@ async def test_what_is_read_comes_back(intake: Intake) -> None:
         "parent_external_id": "2",
     }
     await read(intake, line, {"title": "least"})
-    (first, task), (_, least) = intake.tasks()
+    first = intake.candidates[0]
+    task, least = intake.task(0), intake.task(1)
     assert (first.external_id, first.parent_external_id) == ("1", "2")
     assert task == ImportedTask(
         external_id="1",
@@ -170,6 +171,6 @@ async def test_an_export_line_is_an_import_line(intake: Intake) -> None:
         "parent_external_id": "2",
     }
     await read(intake, full)
-    [(_, task)] = intake.tasks()
+    task = intake.task(0)
     exported = ExportedTask(**task._asdict(), id=None)  # type: ignore[arg-type]
     assert json.loads(jsonl.write(exported)) == full

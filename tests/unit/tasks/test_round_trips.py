@@ -56,7 +56,7 @@ async def chunks(body: bytes) -> AsyncIterator[bytes]:
 def read(name: str, body: bytes) -> tuple[list[Any], list[Any]]:
     with Intake() as intake:
         asyncio.run(FORMATS[name].read(chunks(body), intake))
-        return [task for _, task in intake.tasks()], intake.refusals
+        return [intake.task(at) for at in range(len(intake.candidates))], intake.refusals
 
 
 def held(name: str, task: ExportedTask) -> dict[str, Any]:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from shared.dispatch import Dispatch
 from shared.endpoints import Endpoint
 from shared.errors import MethodNotAllowed
 from shared.health import Check, Health
@@ -20,16 +22,13 @@ from shared.middleware import (
     ACCESS_LOG,
     DEVELOPMENT,
     METRICS,
-    access,
-    authenticate,
-    errors,
     put_request_id,
-    request_id,
+    served,
 )
 from shared.openapi import document
 from shared.ops import listen, live, ops_listener
 from shared.process import background
-from shared.server import ApiRunner
+from shared.server import SHORTCUT, ApiRunner
 from shared.settings import ProcessSettings
 
 API_VERSIONS = ("v1", "v2")
@@ -55,7 +54,7 @@ class Service:
 
 def create_app(service: Service, settings: ProcessSettings) -> web.Application:
     """The application behind the service's port, ready for an AppRunner or a test client."""
-    app = web.Application(middlewares=[request_id, access, errors, authenticate])
+    app = web.Application(middlewares=[served])
     app[METRICS] = HttpMetrics(service.registry)
     app[ACCESS_LOG] = AccessLog(service.name)
     app[DEVELOPMENT] = settings.development
@@ -67,6 +66,7 @@ def create_app(service: Service, settings: ProcessSettings) -> web.Application:
         page = orjson.dumps(document(service.title, version, service.endpoints))
         app.router.add_get(f"/{version}/openapi.json", _serve_document(page))
     app.router.add_get("/health/live", live)
+    app[SHORTCUT] = partial(Dispatch, app)
     return app
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from aiohttp import web
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema
 
 from shared.accept import media_ranges, preference
 from shared.answers import Reply, encode
@@ -27,14 +27,15 @@ from shared.errors import (
 from shared.identity import Permission, Principal
 from shared.json_body import parse_json
 from shared.middleware import PRINCIPAL
-from shared.schemas import JsonArray, flatten_messages
+from shared.parameters import header_parameters, load, path_parameters, query_reader
+from shared.schemas import JsonArray
 
 DEFAULT_MAX_BODY = 1_048_576
 MERGE_PATCH = "application/merge-patch+json"
 VENDOR_PREFIX = "application/vnd.tasklane."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Given:
     """The validated input of one request. Parts that the endpoint does not declare are empty.
 
@@ -136,74 +137,22 @@ class Endpoint:
 
     async def _read(self, request: web.Request) -> Given:
         problems: dict[str, list[str]] = {}
-
-        def load(schema: type[Schema] | JsonArray | None, data: Any) -> Any:
-            if schema is None:
-                return {}
-            try:
-                return loader(schema).load(data)
-            except ValidationError as error:
-                problems.update(flatten_messages(error.messages))
-                return {}
-
-        path = load(self.path_params, dict(request.match_info))
-        query = load(self.query or NoParameters, query_values(request, self.query, problems))
-        headers = {}
-        if self.headers is not None:
-            headers = load(self.headers, header_values(request))
+        path = path_parameters(self.path_params, request.match_info, problems)
+        query = query_reader(self.query).read(request, problems)
+        headers = header_parameters(self.headers, request, problems)
         body: Any = None
         raw = b""
         if self.body is not None and not self.body_required and not request.can_read_body:
-            body = load(self.body, {})
+            body = load(self.body, {}, problems)
         elif self.body is not None:
             check_media(request, self.body_media)
             raw = await read_body(request, self.max_body)
-            body = load(self.body, parse_json(raw))
+            body = load(self.body, parse_json(raw), problems)
         elif self.streams_body:
             check_media(request, self.body_media)
         if problems:
             raise ValidationFailed(details=problems)
         return Given(path=path, query=query, headers=headers, body=body, raw=raw)
-
-
-@cache
-def loader(schema: type[Schema] | JsonArray) -> Any:
-    """The one instance of `schema` that loads for all requests: making one copies every field."""
-    return schema if isinstance(schema, JsonArray) else schema()
-
-
-class NoParameters(Schema):
-    """The query of an operation that takes none: anything given is refused."""
-
-
-def query_values(
-    request: web.Request, schema: type[Schema] | None, problems: dict[str, list[str]]
-) -> dict[str, Any]:
-    """The query string as a dictionary; a scalar that is given twice is a problem."""
-    values: dict[str, Any] = {}
-    if not request.query:
-        return values
-    declared = loader(schema).load_fields if schema is not None else {}
-    for name in request.query:
-        if name in values:
-            continue
-        given = request.query.getall(name)
-        if isinstance(declared.get(name), fields.List):
-            values[name] = given
-        else:
-            values[name] = given[0]
-            if len(given) > 1:
-                problems[name] = ["Must be given once."]
-    return values
-
-
-def header_values(request: web.Request) -> dict[str, str]:
-    """The headers as a dictionary; lines of one name are one list (RFC 9110 section 5.3)."""
-    values: dict[str, str] = {}
-    for name, value in request.headers.items():
-        title = name.title()
-        values[title] = f"{values[title]}, {value}" if title in values else value
-    return values
 
 
 def authorise(principal: Principal | None, permission: Permission | None) -> None:

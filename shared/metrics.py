@@ -49,9 +49,12 @@ class HttpMetrics:
             bounds=DURATION_BUCKETS,
             registry=registry,
         )
+        # A plain number that is read by a scrape: a Gauge locks whenever it moves.
+        self.under_way = 0
         self.in_flight = Gauge(
             "http_requests_in_flight", "Requests being served", registry=registry
         )
+        self.in_flight.set_function(lambda: self.under_way)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Books one finished request; a method of no standard counts as OTHER."""

@@ -1,4 +1,4 @@
-"""What every request of auth and tasks passes, outermost first: id, log, errors, authenticate."""
+"""What every request of auth and tasks passes: its name, authentication, errors, log, metrics."""
 
 from __future__ import annotations
 
@@ -39,15 +39,43 @@ CLIENT_LEFT = 499  # nginx's number for a client that hung up before its answer
 
 
 @web.middleware
-async def request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Names the request; the answer, every error and every log line carry the name."""
-    name = accept_request_id(request.headers.get(HEADER))
-    request[REQUEST_ID] = name
-    mark = current_request_id.set(name)
+async def served(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Around every request of auth and tasks, in one frame, as each more is paid by all of them.
+
+    It names the request, verifies a bearer token when one is there (who may call what is the
+    Endpoint's matter), turns what is raised into the contract's error shape, and books the request
+    by route template, never by path.
+    """
+    began = time.perf_counter()
+    _name(request)
+    metrics = request.app[METRICS]
+    status = CLIENT_LEFT
+    metrics.under_way += 1
+    try:
+        try:
+            authorization = request.headers.get("Authorization")
+            if authorization is not None:
+                verifier = request.app[VERIFIER]
+                token = bearer_token(authorization)
+                request[PRINCIPAL] = verifier.cached(token) or await verifier.verify(token)
+            answer = await handler(request)
+        except Exception as error:  # noqa: BLE001 - the boundary of errors
+            answer = _instead(request, error)
+        status = answer.status
+        return answer
+    finally:
+        metrics.under_way -= 1
+        _book(request, metrics, status, time.perf_counter() - began)
+
+
+@web.middleware
+async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Around every request of an ops port: its name, and the contract's error shape."""
+    _name(request)
     try:
         return await handler(request)
-    finally:
-        current_request_id.reset(mark)
+    except Exception as error:  # noqa: BLE001 - the boundary of errors
+        return _instead(request, error)
 
 
 async def put_request_id(request: web.Request, answer: web.StreamResponse) -> None:
@@ -56,67 +84,60 @@ async def put_request_id(request: web.Request, answer: web.StreamResponse) -> No
         answer.headers[HEADER] = request[REQUEST_ID]
 
 
-@web.middleware
-async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One log line and one observation per request, by route template and never by path."""
-    metrics = request.app[METRICS]
-    began = time.perf_counter()
-    status = CLIENT_LEFT
-    metrics.in_flight.inc()
-    try:
-        answer = await handler(request)
-        status = answer.status
-        return answer
-    finally:
-        seconds = time.perf_counter() - began
-        metrics.in_flight.dec()
-        route = route_template(request)
-        metrics.observe(request.method, route, status, seconds)
-        principal = request.get(PRINCIPAL)
-        request.app[ACCESS_LOG].write(
-            {
-                "request_id": request[REQUEST_ID],
-                "method": request.method,
-                "route": route,
-                "path": request.rel_url.raw_path,
-                "status": status,
-                "duration_ms": round(seconds * 1000, 3),
-                "user_id": str(principal.user_id) if principal else None,
-            }
-        )
-
-
 def route_template(request: web.Request) -> str:
     """The matched route as it was declared, or `unmatched`: a bounded set."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "unmatched"
 
 
-@web.middleware
-async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns whatever is raised into the contract's error shape."""
-    try:
-        return await handler(request)
-    except ApiError as error:
-        return _answer(request, error)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        return _answer(request, of_router(error))
-    except web.RequestPayloadError:
-        return _answer(request, BadRequest("The request body is not framed as announced"))
-    except Exception as error:
-        if isinstance(error, ConnectionError) and _client_left(request):
+def _name(request: web.Request) -> None:
+    """The answer, every error and every log line carry the name."""
+    name = accept_request_id(request.headers.get(HEADER))
+    request[REQUEST_ID] = name
+    # aiohttp runs each request in a task of its own, so nothing has to be put back.
+    current_request_id.set(name)
+
+
+def _book(request: web.Request, metrics: HttpMetrics, status: int, seconds: float) -> None:
+    """One log line and one observation."""
+    route = route_template(request)
+    metrics.observe(request.method, route, status, seconds)
+    principal = request.get(PRINCIPAL)
+    request.app[ACCESS_LOG].write(
+        {
+            "request_id": request[REQUEST_ID],
+            "method": request.method,
+            "route": route,
+            "path": request.rel_url.raw_path,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 3),
+            "user_id": principal.user_id if principal else None,
+        }
+    )
+
+
+def _instead(request: web.Request, error: Exception) -> web.StreamResponse:
+    """The answer to a request that failed; raises what is not to be answered."""
+    match error:
+        case ApiError():
+            return _answer(request, error)
+        case web.HTTPException():
+            if error.status < 400:
+                raise error
+            return _answer(request, of_router(error))
+        case web.RequestPayloadError():
+            return _answer(request, BadRequest("The request body is not framed as announced"))
+        case ConnectionError() if _client_left(request):
             # There is nobody to answer.
-            raise
-        log.exception("unhandled_exception", route=route_template(request))
-        details = {}
-        if request.app.get(DEVELOPMENT, False):
-            details = {
-                "exception": repr(error),
-                "traceback": "".join(traceback.format_exception(error)),
-            }
-        return _answer(request, InternalError(details=details))
+            raise error
+    log.error("unhandled_exception", route=route_template(request), exc_info=error)
+    details = {}
+    if request.app.get(DEVELOPMENT, False):
+        details = {
+            "exception": repr(error),
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+    return _answer(request, InternalError(details=details))
 
 
 def _client_left(request: web.Request) -> bool:
@@ -145,14 +166,3 @@ def _answer(request: web.Request, error: ApiError) -> web.StreamResponse:
         accept=request.headers.get("Accept"),
     )
     return web.Response(status=rendered.status, body=rendered.body, headers=rendered.headers)
-
-
-@web.middleware
-async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Verifies a bearer token when one is there. Who may call what is the Endpoint's matter."""
-    authorization = request.headers.get("Authorization")
-    if authorization is not None:
-        verifier = request.app[VERIFIER]
-        token = bearer_token(authorization)
-        request[PRINCIPAL] = verifier.cached(token) or await verifier.verify(token)
-    return await handler(request)

@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.health import Health
 from shared.metrics import LoopLag
-from shared.middleware import errors, put_request_id, request_id
+from shared.middleware import guarded, put_request_id
 from shared.process import StartRefused, background
 from shared.server import ApiRunner
 
@@ -51,7 +51,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 def ops_app(health: Health, registry: CollectorRegistry) -> web.Application:
     """The application behind the ops port; its errors have the house's shape."""
-    app = web.Application(middlewares=[request_id, errors])
+    app = web.Application(middlewares=[guarded])
     app.on_response_prepare.append(put_request_id)
     app[HEALTH] = health
     app[REGISTRY] = registry

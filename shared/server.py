@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import structlog
@@ -29,6 +30,10 @@ log = structlog.get_logger(__name__)
 # limit is all that aiohttp's error says about where it was exceeded.
 MAX_TARGET_BYTES = 24_576
 MAX_FIELD_BYTES = 32_768
+
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+# Makes what handles requests out of the application's own way of doing so.
+SHORTCUT: web.AppKey[Callable[[Handle], Handle]] = web.AppKey("shortcut", Callable)
 
 
 class ApiRequestHandler(RequestHandler):
@@ -111,8 +116,10 @@ class ApiRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
+        factory = self.app.get(SHORTCUT)
+        handle = plain.request_handler if factory is None else factory(plain.request_handler)
         return ApiServer(
-            plain.request_handler,
+            handle,
             request_factory=plain.request_factory,
             loop=asyncio.get_running_loop(),
             **plain._kwargs,

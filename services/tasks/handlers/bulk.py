@@ -12,8 +12,9 @@ from services.tasks.handlers.owner import owner_of
 from services.tasks.schemas.v2 import NewTask
 from services.tasks.usecases.bulk import Item, Result, create_many
 from shared.answers import Reply
-from shared.endpoints import Given, loader
+from shared.endpoints import Given
 from shared.errors import ApiError, ValidationFailed
+from shared.parameters import loader
 from shared.schemas import flatten_messages
 
 _ERRORS_SHOWN = 20

@@ -14,11 +14,14 @@ from services.tasks.repository.lists import TaskLists
 from services.tasks.repository.tasks import TaskRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import WebhookRepository
+from services.tasks.usecases.tasks import Finder
+from shared.batches import Batches
 from shared.database import Store
 
 ANSWERS: web.AppKey[Store[AnswerRepository]] = web.AppKey("answers", Store)
 TASKS: web.AppKey[Store[TaskRepository]] = web.AppKey("tasks", Store)
 LISTS: web.AppKey[Store[TaskLists]] = web.AppKey("lists", Store)
+FINDER: web.AppKey[Finder] = web.AppKey("finder", Batches)
 FEED: web.AppKey[Store[FeedRepository]] = web.AppKey("feed", Store)
 IMPORTS: web.AppKey[Store[ImportRepository]] = web.AppKey("imports", Store)
 IMPORT_TURNS: web.AppKey[asyncio.Semaphore] = web.AppKey("import_turns", asyncio.Semaphore)

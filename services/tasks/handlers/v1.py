@@ -8,12 +8,13 @@ from aiohttp import web
 from marshmallow import ValidationError
 
 from services.tasks.domain import NEWEST_FIRST
-from services.tasks.handlers.keys import LISTS, TASKS
+from services.tasks.handlers.keys import FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
 from services.tasks.schemas.v1 import NewTask
 from services.tasks.usecases import lists, tasks
 from shared.answers import Reply
-from shared.endpoints import Given, loader
+from shared.endpoints import Given
+from shared.parameters import loader
 from shared.schemas import flatten_messages
 
 
@@ -66,7 +67,9 @@ async def create_tasks(request: web.Request, given: Given) -> Reply:
 
 
 async def get_task(request: web.Request, given: Given) -> Reply:
-    task = await tasks.get_task(request.app[TASKS], owner_of(request, given), given.path["task_id"])
+    task = await tasks.get_task(
+        request.app[FINDER], owner_of(request, given), given.path["task_id"]
+    )
     return Reply({"task": task})
 
 

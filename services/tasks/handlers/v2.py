@@ -6,7 +6,7 @@ from aiohttp import web
 
 from services.tasks.domain import NEWEST_FIRST, CursorRefused, Task
 from services.tasks.handlers.conditional import if_match, none_match, validators
-from services.tasks.handlers.keys import LISTS, TASKS
+from services.tasks.handlers.keys import FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
 from services.tasks.handlers.pages import page_links
 from services.tasks.repository.lists import FILTERS
@@ -63,7 +63,9 @@ async def create_task(request: web.Request, given: Given) -> Reply:
 
 
 async def get_task(request: web.Request, given: Given) -> Reply:
-    task = await tasks.get_task(request.app[TASKS], owner_of(request, given), given.path["task_id"])
+    task = await tasks.get_task(
+        request.app[FINDER], owner_of(request, given), given.path["task_id"]
+    )
     if none_match(given.headers.get("if_none_match"), task.etag):
         return _shown(task)
     return Reply(status=304, headers=validators(task))

@@ -15,6 +15,7 @@ from services.tasks.repository.rows import COLUMNS, copy_tasks, task_of, tasks_o
 from shared.database import Connection
 
 _FIND = f"SELECT {COLUMNS} FROM tasks WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL"
+_LIVE = f"SELECT {COLUMNS} FROM tasks WHERE id = ANY($1) AND deleted_at IS NULL"
 _NAMED = f"""
     SELECT {COLUMNS} FROM tasks
     WHERE owner_id = $1 AND external_id = ANY($2) AND deleted_at IS NULL
@@ -89,6 +90,11 @@ class TaskRepository:
         """The owner's live task, or None."""
         row = await self._connection.fetchrow(_FIND, task_id, owner_id)
         return None if row is None else task_of(row)
+
+    async def live(self, ids: Sequence[UUID]) -> dict[UUID, Task]:
+        """The live tasks of these ids, whosever they are."""
+        found = tasks_of(await self._connection.fetch(_LIVE, ids))
+        return {task.id: task for task in found}
 
     async def take_turn(self, owner_id: UUID) -> None:
         """As `feed.take_turn`."""

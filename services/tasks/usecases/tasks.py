@@ -16,10 +16,12 @@ from services.tasks.domain import (
     new_task,
 )
 from services.tasks.repository.tasks import TaskRepository
+from shared.batches import Batches
 from shared.clock import utc_now
 from shared.database import Store
 
 Tasks = Store[TaskRepository]
+Finder = Batches[UUID, Task]
 
 # Whether a task is in the state that the caller expects; it is given the present entity tag.
 Expectation = Callable[[str], bool]
@@ -60,11 +62,20 @@ async def create_tasks(
     return made
 
 
-async def get_task(tasks: Tasks, owner_id: UUID, task_id: UUID) -> Task:
+def finder(tasks: Tasks) -> Finder:
+    """Reads single tasks, those of one moment together."""
+
+    async def fetch(ids: Sequence[UUID]) -> dict[UUID, Task]:
+        async with tasks.read() as repository:
+            return await repository.live(ids)
+
+    return Batches(fetch)
+
+
+async def get_task(finder: Finder, owner_id: UUID, task_id: UUID) -> Task:
     """Raises TaskNotFound."""
-    async with tasks.read() as repository:
-        task = await repository.find(owner_id, task_id)
-    if task is None:
+    task = await finder.get(task_id)
+    if task is None or task.owner_id != owner_id:
         raise TaskNotFound
     return task
 

@@ -13,7 +13,7 @@ COMPOSE = $(DOCKER) compose --file deploy/compose.yaml
 TAG ?= tasklane:local
 # Two doors cannot have one port, so several get a range.
 ifneq ($(findstring gateway=,$(SCALE)),)
-export GATEWAY_PUBLISH ?= 127.0.0.1:8080-8099
+export GATEWAY_PUBLISH := $(or $(GATEWAY_PUBLISH),127.0.0.1:8080-8099)
 endif
 
 # Without PYTHON= the first interpreter that is new enough is taken; with it, that one or none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from services.auth.settings import Settings as AuthSettings
 from services.gateway.settings import Settings as GatewaySettings
 from services.tasks.settings import DatabaseSettings as TasksDatabase
 from services.tasks.settings import Settings as TasksSettings
+from services.tasks.webhooks.guard import is_public
 from shared.health import Health
 from shared.metrics import new_registry
 from shared.ops import ops_app
@@ -249,8 +251,37 @@ def _selectors(policy: Object) -> Iterator[Object]:
     yield policy["podSelector"]
     for rule in [*policy.get("ingress", []), *policy.get("egress", [])]:
         for peer in [*rule.get("from", []), *rule.get("to", [])]:
-            if "namespaceSelector" not in peer:
+            if "podSelector" in peer and "namespaceSelector" not in peer:
                 yield peer["podSelector"]
+
+
+def test_webhooks_go_out_but_not_to_what_is_inside(overlay: list[Object]) -> None:
+    policies = {name_of(found): found["spec"] for found in of_kind(overlay, "NetworkPolicy")}
+    out = [
+        ip_network(peer["ipBlock"]["cidr"])
+        for rule in policies["tasks-worker"]["egress"]
+        for peer in rule.get("to", [])
+    ]
+    closed = [
+        ip_network(excluded)
+        for rule in policies["tasks-worker"]["egress"]
+        for peer in rule.get("to", [])
+        for excluded in peer["ipBlock"].get("except", [])
+    ]
+
+    def reached(text: str) -> bool:
+        address = ip_address(text)
+        return any(address in network for network in out) and not any(
+            address in network for network in closed
+        )
+
+    for public in ("93.184.215.14", "1.1.1.1", "2606:4700:4700::1111"):
+        assert is_public(public)
+        assert reached(public)
+    inside = ("10.1.2.3", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "127.0.0.1")
+    for private in (*inside, "fd00::1", "fe80::1", "::1"):
+        assert not is_public(private)
+        assert not reached(private)
 
 
 def test_checkov_finds_nothing_unexplained(overlay_text: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
 from shared.endpoints import Endpoint
@@ -51,11 +52,15 @@ class Service:
     registry: CollectorRegistry
     critical: Mapping[str, Check]
     optional: Mapping[str, Check]
+    # Inside those that all services have.
+    middlewares: tuple[Middleware, ...] = ()
 
 
 def create_app(service: Service, settings: ProcessSettings) -> web.Application:
     """The application behind the service's port, ready for an AppRunner or a test client."""
-    app = web.Application(middlewares=[request_id, access, errors, authenticate])
+    app = web.Application(
+        middlewares=[request_id, access, errors, authenticate, *service.middlewares]
+    )
     app[METRICS] = HttpMetrics(service.registry)
     app[ACCESS_LOG] = AccessLog(service.name)
     app[DEVELOPMENT] = settings.development

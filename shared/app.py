@@ -10,6 +10,7 @@ from functools import partial
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
 from shared.dispatch import Dispatch
@@ -50,11 +51,13 @@ class Service:
     registry: CollectorRegistry
     critical: Mapping[str, Check]
     optional: Mapping[str, Check]
+    # Inside those that all services have.
+    middlewares: tuple[Middleware, ...] = ()
 
 
 def create_app(service: Service, settings: ProcessSettings) -> web.Application:
     """The application behind the service's port, ready for an AppRunner or a test client."""
-    app = web.Application(middlewares=[served])
+    app = web.Application(middlewares=[served, *service.middlewares])
     app[METRICS] = HttpMetrics(service.registry)
     app[ACCESS_LOG] = AccessLog(service.name)
     app[DEVELOPMENT] = settings.development

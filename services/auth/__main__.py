@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TypeVar
 
+from services.auth import audit_command
 from services.auth.app import MIGRATIONS, start
 from services.auth.command_line import create_admin
 from services.auth.settings import DatabaseSettings, Settings
@@ -25,6 +27,11 @@ def main() -> None:
             upgrade(_load(DatabaseSettings).database_url, MIGRATIONS)
         case "create-admin":
             create_admin(_load(Settings), email=arguments.email, name=arguments.name)
+        case "audit" if arguments.task == "export":
+            sys.exit(audit_command.export(_load(Settings)))
+        case "audit":
+            settings = _load(Settings)
+            sys.exit(audit_command.verify(settings, days=arguments.days, anchors=arguments.anchor))
         case _:
             run(NAME, Settings, start)
 
@@ -41,7 +48,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     admin.add_argument("--email", required=True, help="address of the account")
     admin.add_argument("--name", default="Administrator", help="name of the account")
+    _add_audit(commands.add_parser("audit", help="check or export the audit log"))
     return parser
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    tasks = parser.add_subparsers(dest="task", title="tasks", required=True)
+    verify = tasks.add_parser(
+        "verify",
+        help="check every link and seal",
+        description="Exits with 0 when the log is intact, with 1 and the first bad row when not.",
+    )
+    verify.add_argument(
+        "--anchor",
+        action="append",
+        default=[],
+        type=audit_command.anchor,
+        metavar="SEQUENCE:HASH",
+        help="a `last event` that an earlier run printed, and that is kept elsewhere",
+    )
+    verify.add_argument(
+        "--days", type=float, help="how long events were to be kept (default: AUDIT_DAYS)"
+    )
+    tasks.add_parser("export", help="print events, seals and their public keys as JSON lines")
 
 
 def _load(settings_type: type[S]) -> S:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from aiohttp import web
 
 from services.auth.administration_schemas import (
@@ -14,7 +12,8 @@ from services.auth.administration_schemas import (
     UserRequest,
 )
 from services.auth.domain import EmailTaken, LastAdministrator
-from services.auth.handlers import EVENTS, NO_STORE, PASSWORDS, STORE, session_id
+from services.auth.handlers import EVENTS, LOCKOUT, NO_STORE, PASSWORDS, STORE, session_id
+from services.auth.pages import PUBLIC_PREFIX, numbered_page
 from services.auth.repository.directory import FILTERS
 from services.auth.schemas import ProfileView
 from services.auth.usecases import administration
@@ -26,35 +25,26 @@ from shared.errors import JSON, NotFound
 from shared.identity import Permission
 from shared.middleware import PRINCIPAL
 
-PUBLIC_PREFIX = "/api"
 TAGS = ("users",)
 _UNCACHED = {"Cache-Control": "no-store"}
 
 
 async def list_users(request: web.Request, given: Given) -> Reply:
-    number, size = given.query["page"], given.query["page_size"]
     page = await administration.list_users(
         request.app[STORE],
-        _caller(request),
+        caller_of(request),
         filters={name: given.query[name] for name in FILTERS if name in given.query},
-        offset=(number - 1) * size,
-        limit=size,
+        offset=(given.query["page"] - 1) * given.query["page_size"],
+        limit=given.query["page_size"],
         now=utc_now(),
     )
-    last = max(1, -(-page.total // size))
-    shown = {
-        "count": page.total,
-        "next": _page_url(request, number + 1) if number < last else None,
-        "previous": _page_url(request, min(number - 1, last)) if number > 1 else None,
-        "results": page.users,
-    }
-    return Reply(shown, headers=NO_STORE)
+    return Reply(numbered_page(request, given, page.total, page.users), headers=NO_STORE)
 
 
 async def create_user(request: web.Request, given: Given) -> Reply:
     app = request.app
     user = await administration.create_user(
-        app[STORE], app[PASSWORDS], app[EVENTS], _caller(request), **given.body, now=utc_now()
+        app[STORE], app[PASSWORDS], app[EVENTS], caller_of(request), **given.body, now=utc_now()
     )
     location = f"{PUBLIC_PREFIX}{request.path}/{user.id}"
     return Reply(user, headers={**NO_STORE, "Location": location})
@@ -62,7 +52,7 @@ async def create_user(request: web.Request, given: Given) -> Reply:
 
 async def read_user(request: web.Request, given: Given) -> Reply:
     user = await administration.read_user(
-        request.app[STORE], _caller(request), user_id=given.path["user_id"], now=utc_now()
+        request.app[STORE], caller_of(request), user_id=given.path["user_id"], now=utc_now()
     )
     return Reply(user, headers=NO_STORE)
 
@@ -70,8 +60,9 @@ async def read_user(request: web.Request, given: Given) -> Reply:
 async def change_user(request: web.Request, given: Given) -> Reply:
     user = await administration.change_user(
         request.app[STORE],
+        request.app[LOCKOUT],
         request.app[EVENTS],
-        _caller(request),
+        caller_of(request),
         user_id=given.path["user_id"],
         changes=given.body,
         now=utc_now(),
@@ -83,20 +74,16 @@ async def delete_user(request: web.Request, given: Given) -> Reply:
     await administration.delete_user(
         request.app[STORE],
         request.app[EVENTS],
-        _caller(request),
+        caller_of(request),
         user_id=given.path["user_id"],
         now=utc_now(),
     )
     return Reply()
 
 
-def _caller(request: web.Request) -> Caller:
+def caller_of(request: web.Request) -> Caller:
+    """Who acts, as far as the request tells. Raises InvalidToken."""
     return Caller(session_id(request), request[PRINCIPAL].scope)
-
-
-def _page_url(request: web.Request, number: int) -> str:
-    query = [(name, value) for name, value in request.query.items() if name != "page"]
-    return f"{PUBLIC_PREFIX}{request.path}?{urlencode([*query, ('page', str(number))])}"
 
 
 ENDPOINTS = (
@@ -140,11 +127,12 @@ ENDPOINTS = (
         method="PATCH",
         path="/users/{user_id}",
         handler=change_user,
-        summary="Change name, role or tier of an account, or ban it",
+        summary="Change name, role or tier of an account, ban it, or unlock it",
         description=(
             "Felt within a second: present access tokens of the account become void. A moderator "
             "bans, and only those with fewer rights than his. Nobody gives a role that has rights "
-            "which he has not, and one active administrator always remains."
+            "which he has not, and one active administrator always remains. `locked` false lets "
+            "somebody log in again whose address too many wrong passwords have locked."
         ),
         permission=Permission.USERS_BAN,
         path_params=UserPath,
@@ -160,7 +148,10 @@ ENDPOINTS = (
         path="/users/{user_id}",
         handler=delete_user,
         summary="Delete an account",
-        description="Name and address are erased; sessions and API keys end.",
+        description=(
+            "Name and address are erased; sessions and API keys end. Tasks, webhooks and all else "
+            "that is his follow in the background."
+        ),
         permission=Permission.USERS_WRITE,
         path_params=UserPath,
         status=204,

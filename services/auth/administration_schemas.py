@@ -45,6 +45,10 @@ class UserPatch(StrictSchema):
     role = _one_of(ROLES)
     tier = _one_of(TIERS)
     is_active = Flag(metadata={"description": "False bans: sessions end, logins are refused."})
+    locked = Flag(
+        validate=validate.Equal(False, error="Only false: wrong passwords lock, nobody else."),
+        metadata={"description": "False forgets the wrong passwords that lock it."},
+    )
 
 
 class UserPageView(View):

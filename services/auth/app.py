@@ -12,6 +12,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from services.auth import handlers, internal
+from services.auth.audit.keeper import AuditKeeper
+from services.auth.audit.recording import Sampled
 from services.auth.events import AuthEvents
 from services.auth.keys import KeyRing
 from services.auth.passwords.governor import HashGovernor, cpu_count
@@ -23,6 +25,7 @@ from services.auth.routes import endpoints
 from services.auth.service_access import ServiceAccess
 from services.auth.settings import Settings
 from services.auth.tokens import Tokens
+from services.auth.usecases.audit_retention import erase_origins, purge_audit
 from services.auth.usecases.lockout import Lockout
 from services.auth.usecases.purge import purge
 from shared.app import Resource, Service, serve
@@ -61,8 +64,10 @@ def build(settings: Settings) -> Service:
             _passwords(settings, registry),
             _rules(settings, keys, AuthEvents(registry)),
             _services(settings, keys),
+            _audit(settings, store, keys, registry),
             _purging(settings, store),
         ),
+        middlewares=(handlers.note_origin,),
         registry=registry,
         critical={"database": database.check, "signing_key": keys.check},
         optional={},
@@ -165,8 +170,21 @@ def _rules(settings: Settings, keys: KeyRing, events: AuthEvents) -> Resource:
 def _services(settings: Settings, keys: KeyRing) -> Resource:
     async def resource(app: web.Application) -> AsyncIterator[None]:
         app[internal.SERVICES] = ServiceAccess(settings.service_keys, keys)
+        app[internal.REFUSALS] = Sampled()
         app[internal.SIGNAL] = signal = RevocationSignal(settings.database_url)
         async with background(signal.listen):
+            yield
+
+    return resource
+
+
+def _audit(
+    settings: Settings, store: AuthStore, keys: KeyRing, registry: CollectorRegistry
+) -> Resource:
+    keeper = AuditKeeper(store, keys, registry, seal_seconds=settings.audit_seal_seconds)
+
+    async def resource(_app: web.Application) -> AsyncIterator[None]:
+        async with background(keeper.keep):
             yield
 
     return resource
@@ -181,6 +199,8 @@ def _purging(settings: Settings, store: AuthStore) -> Resource:
                     removed = await purge(
                         store, utc_now(), revocations_kept=settings.revocations_kept
                     )
+                    removed += await purge_audit(store, utc_now(), kept=settings.audit_kept)
+                    await erase_origins(store)
                 except ServiceUnavailable:
                     log.warning("purge_put_off")
                 else:

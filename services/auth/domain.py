@@ -152,6 +152,15 @@ class Revocation:
 
 
 @dataclass(frozen=True, slots=True)
+class Deletion:
+    """One entry of the feed of deleted accounts: whatever belongs to `user_id` is to go."""
+
+    sequence: int
+    user_id: UUID
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SessionLife:
     """A session ends when it is not refreshed for `idle`, and `absolute` after the login."""
 

@@ -11,6 +11,7 @@ from services.auth.domain import Origin, SessionLife
 from services.auth.events import AuthEvents
 from services.auth.keys import KeyRing
 from services.auth.passwords.hashing import Passwords
+from services.auth.provenance import current_origin
 from services.auth.repository import AuthRepository
 from services.auth.tokens import Grant, Tokens
 from services.auth.usecases import api_keys, login, password, profile, register, sessions
@@ -20,7 +21,7 @@ from shared.clock import utc_now
 from shared.database import Store
 from shared.endpoints import Given
 from shared.errors import InvalidToken
-from shared.middleware import PRINCIPAL
+from shared.middleware import PRINCIPAL, Handler
 
 STORE: web.AppKey[Store[AuthRepository]] = web.AppKey("store", Store)
 KEYS: web.AppKey[KeyRing] = web.AppKey("keys", KeyRing)
@@ -213,6 +214,16 @@ def origin_of(request: web.Request) -> Origin:
     hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
     address = hops[-2] if len(hops) > 1 else hops[-1] or request.remote or ""
     return Origin(device[:LONGEST_DEVICE], address[:LONGEST_ADDRESS])
+
+
+@web.middleware
+async def note_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lets the audit log know where the request came from."""
+    mark = current_origin.set(origin_of(request))
+    try:
+        return await handler(request)
+    finally:
+        current_origin.reset(mark)
 
 
 def session_id(request: web.Request) -> UUID:

@@ -8,6 +8,7 @@ import time
 from aiohttp import web
 
 from services.auth import handlers
+from services.auth.audit.recording import Sampled
 from services.auth.revocation_signal import RevocationSignal
 from services.auth.schemas import (
     AccessTokenView,
@@ -25,6 +26,7 @@ from shared.endpoints import Endpoint, Given
 from shared.errors import NotFound, Unauthorized
 
 SERVICES: web.AppKey[ServiceAccess] = web.AppKey("services", ServiceAccess)
+REFUSALS: web.AppKey[Sampled] = web.AppKey("refusals", Sampled)
 SIGNAL: web.AppKey[RevocationSignal] = web.AppKey("signal", RevocationSignal)
 
 KEY_HEADER = "X-Service-Key"
@@ -64,6 +66,7 @@ async def exchange_credential(request: web.Request, given: Given) -> Reply:
         app[handlers.STORE],
         app[handlers.TOKENS],
         app[handlers.EVENTS],
+        app[REFUSALS],
         api_key=given.body["api_key"],
         now=utc_now(),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.auth import administration, handlers
+from services.auth import administration, audit_routes, handlers
 from services.auth.domain import (
     AccountDisabled,
     BadRefreshToken,
@@ -246,6 +246,13 @@ PUBLIC_KEYS = Endpoint(
 def endpoints(*, enumeration_safe: bool) -> tuple[Endpoint, ...]:
     """Every operation, in every version; both versions are the same."""
     register = _REGISTER_SILENTLY if enumeration_safe else _REGISTER
-    every = (register, *_OTHERS, *_SESSIONS, *_API_KEYS, *administration.ENDPOINTS)
+    every = (
+        register,
+        *_OTHERS,
+        *_SESSIONS,
+        *_API_KEYS,
+        *administration.ENDPOINTS,
+        *audit_routes.ENDPOINTS,
+    )
     versioned = (one.under(version) for version in VERSIONS for one in every)
     return (*versioned, PUBLIC_KEYS)

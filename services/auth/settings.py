@@ -110,6 +110,15 @@ class Settings(DatabaseSettings, ProcessSettings):
         default=60.0,
         check=at_least(0.1),
     )
+    audit_days: float = setting(
+        "AUDIT_DAYS", "Days that audit events are kept.", default=365.0, check=at_least(1)
+    )
+    audit_seal_seconds: float = setting(
+        "AUDIT_SEAL_SECONDS",
+        "Pause between two seals of the audit log: so long may the newest events go unsigned.",
+        default=60.0,
+        check=at_least(1),
+    )
 
     @property
     def service_keys(self) -> tuple[str, ...]:
@@ -122,6 +131,10 @@ class Settings(DatabaseSettings, ProcessSettings):
         A minute is for clocks that differ.
         """
         return timedelta(seconds=self.access_token_seconds + CLOCK_LEEWAY_SECONDS + 60)
+
+    @property
+    def audit_kept(self) -> timedelta:
+        return timedelta(days=self.audit_days)
 
     def problems(self) -> dict[str, list[str]]:
         """Rules that one variable's check cannot hold."""

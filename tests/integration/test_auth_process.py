@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from argon2 import PasswordHasher
 from services.auth.app import MIGRATIONS
 from shared.revisions import head
 from tests.ports import free_port
+from tests.service.auth.conftest import eventually
 
 PASSWORD = "seven-lazy-otters-paint"
 ADMIN = ("create-admin", "--email", "root@example.com")
@@ -104,6 +106,40 @@ async def ready(
             pass
         await asyncio.sleep(0.05)
     pytest.fail("auth did not get ready")
+
+
+async def test_the_audit_log_is_checked_and_exported_by_commands(auth_database_url: str) -> None:
+    async with serving(auth_database_url) as process:
+        for number in range(3):
+            person = {"name": "Ada", "email": f"a{number}@example.com", "password": PASSWORD}
+            assert (await process.post("register", person))[0] == 201
+
+        async def all_linked() -> bool:
+            return bool(await rows(auth_database_url, "SELECT 1 FROM audit_seals")) and not (
+                await rows(auth_database_url, "SELECT 1 FROM audit_events WHERE sequence IS NULL")
+            )
+
+        await eventually(all_linked)
+    intact = await asyncio.to_thread(command, auth_database_url, "audit", "verify")
+    assert (intact.returncode, intact.stderr) == (0, "")
+    assert "checked 3 events, 1 to 3" in intact.stdout
+    assert "the audit log is intact" in intact.stdout
+    noted = next(
+        line.split()[-1] for line in intact.stdout.splitlines() if line.startswith("last event")
+    )
+    exported = await asyncio.to_thread(command, auth_database_url, "audit", "export")
+    kinds = [json.loads(line)["kind"] for line in exported.stdout.splitlines()]
+    assert [kinds.count(kind) for kind in ("event", "key")] == [3, 1]
+    assert exported.returncode == 0
+    for verify in (("--anchor", "nothing"), ("--anchor", f"{noted}00")):
+        refused = await asyncio.to_thread(command, auth_database_url, "audit", "verify", *verify)
+        assert refused.returncode == 2
+    await rows(auth_database_url, "DELETE FROM audit_events WHERE sequence = 2")
+    broken = await asyncio.to_thread(
+        command, auth_database_url, "audit", "verify", "--anchor", noted
+    )
+    assert broken.returncode == 1
+    assert "BROKEN: Row 2 is missing." in broken.stdout
 
 
 async def rows(database_url: str, query: str) -> list[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from services.auth.repository.api_keys import ApiKeys
+from services.auth.repository.audit import Audit
+from services.auth.repository.deletions import Deletions
 from services.auth.repository.directory import Directory
 from services.auth.repository.guesses import Guesses
 from services.auth.repository.keys import Keys
@@ -17,7 +19,10 @@ __all__ = ["AuthRepository", "AuthStore"]
 class AuthRepository:
     """The tables of auth, bound to one connection."""
 
-    __slots__ = ("api_keys", "directory", "guesses", "keys", "revocations", "sessions", "users")
+    __slots__ = (
+        "api_keys", "audit", "deletions", "directory", "guesses", "keys", "revocations",
+        "sessions", "users",
+    )  # fmt: skip
 
     def __init__(self, connection: Connection) -> None:
         self.users = Users(connection)
@@ -27,6 +32,8 @@ class AuthRepository:
         self.guesses = Guesses(connection)
         self.keys = Keys(connection)
         self.revocations = Revocations(connection)
+        self.audit = Audit(connection)
+        self.deletions = Deletions(connection)
 
 
 AuthStore = Store[AuthRepository]

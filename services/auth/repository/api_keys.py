@@ -112,15 +112,19 @@ class ApiKeys:
         )
         return None if row is None else user_of(row)
 
-    async def touch(self, key_id: UUID, now: datetime, at_most_every: timedelta) -> None:
-        """Notes the use of a key; not oftener than asked, so that use costs no write each time."""
-        await self._connection.execute(
+    async def touch(self, key_id: UUID, now: datetime, at_most_every: timedelta) -> bool:
+        """Notes the use of a key; not oftener than asked, so that use costs no write each time.
+
+        Returns whether it did: of two uses at once, one.
+        """
+        touched = await self._connection.fetchval(
             "UPDATE api_keys SET last_used_at = $2 WHERE id = $1"
-            " AND (last_used_at IS NULL OR last_used_at < $3)",
+            " AND (last_used_at IS NULL OR last_used_at < $3) RETURNING id",
             key_id,
             now,
             now - at_most_every,
         )
+        return touched is not None
 
     async def purge(self, now: datetime, limit: int) -> int:
         """Removes at most `limit` keys past their time; returns how many."""

@@ -85,6 +85,9 @@ class Directory:
             now,
         )
         await self._connection.execute("DELETE FROM api_keys WHERE user_id = $1", user_id)
+        await self._connection.execute(
+            "UPDATE sessions SET device = '', address = '' WHERE user_id = $1", user_id
+        )
 
     async def _one(self, user_id: UUID, lock: str) -> User | None:
         row = await self._connection.fetchrow(

@@ -8,11 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from services.auth.audit.event import AuditEvent
+from services.auth.audit.recording import Detail, record
 from services.auth.domain import EmailTaken, Ending, LastAdministrator, NewUser, User
 from services.auth.events import AuthEvents
 from services.auth.passwords.hashing import Passwords
 from services.auth.passwords.strength import weakness
 from services.auth.repository import AuthRepository, AuthStore
+from services.auth.usecases.lockout import Lockout
 from services.auth.usecases.sessions import live_user
 from shared.errors import Forbidden, NotFound, ValidationFailed
 from shared.identity import PERMISSIONS, Permission, Role, Tier
@@ -27,6 +30,14 @@ class Caller:
 
     session_id: UUID
     scope: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The caller as the database knows him at this moment, whatever his token says."""
+
+    id: UUID
+    rights: frozenset[Permission]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +57,14 @@ async def list_users(
 ) -> UserPage:
     """Accounts by filter, the newest first. Raises Forbidden and InvalidToken."""
     async with store.read() as repository:
-        await _rights(repository, caller, Permission.USERS_READ, now)
+        await actor_of(repository, caller, Permission.USERS_READ, now)
         return UserPage(*await repository.directory.page(filters, offset=offset, limit=limit))
 
 
 async def read_user(store: AuthStore, caller: Caller, *, user_id: UUID, now: datetime) -> User:
     """One account. Raises NotFound, Forbidden and InvalidToken."""
     async with store.read() as repository:
-        await _rights(repository, caller, Permission.USERS_READ, now)
+        await actor_of(repository, caller, Permission.USERS_READ, now)
         user = await repository.directory.one(user_id)
     if user is None:
         raise NotFound
@@ -75,8 +86,8 @@ async def create_user(
 ) -> User:
     """An account with a role and a tier. Raises EmailTaken, ValidationFailed, Forbidden."""
     async with store.read() as repository:
-        rights = await _rights(repository, caller, Permission.USERS_WRITE, now)
-    _may_grant(rights, Role(role))
+        actor = await actor_of(repository, caller, Permission.USERS_WRITE, now)
+    _may_grant(actor.rights, Role(role))
     reason = weakness(password, owner=(name, email))
     if reason is not None:
         raise ValidationFailed(details={"password": [reason]})
@@ -89,8 +100,12 @@ async def create_user(
     )
     async with store.begin() as repository:
         # Hashing took its time: the right may be gone.
-        await _rights(repository, caller, Permission.USERS_WRITE, now)
+        await actor_of(repository, caller, Permission.USERS_WRITE, now)
         user = await repository.users.add(new, now)
+        if user is not None:
+            await _note(
+                repository, AuditEvent.USER_CREATED, actor, user.id, now, role=role, tier=tier
+            )
     if user is None:
         raise EmailTaken(details={"email": ["Is already registered."]})
     events.administration("created", user_id=user.id)
@@ -99,6 +114,7 @@ async def create_user(
 
 async def change_user(
     store: AuthStore,
+    lockout: Lockout,
     events: AuthEvents,
     caller: Caller,
     *,
@@ -106,13 +122,14 @@ async def change_user(
     changes: Mapping[str, Any],
     now: datetime,
 ) -> User:
-    """The account after `changes` of name, role, tier or is_active.
+    """The account after `changes` of name, role, tier or is_active; `locked` False unlocks it.
 
     A change that tokens tell of makes the present ones void; a ban ends the sessions too. Raises
     NotFound, Forbidden, LastAdministrator and InvalidToken.
     """
     async with store.begin() as repository:
-        rights = await _rights(repository, caller, Permission.USERS_BAN, now)
+        actor = await actor_of(repository, caller, Permission.USERS_BAN, now)
+        rights = actor.rights
         if set(changes) - {"is_active"} and Permission.USERS_WRITE not in rights:
             raise Forbidden(details={"permission": [f"Needs {Permission.USERS_WRITE.value}."]})
         if "role" in changes:
@@ -120,8 +137,14 @@ async def change_user(
         stays_admin = changes.get("role", Role.ADMIN) == Role.ADMIN and changes.get(
             "is_active", True
         )
+        unlocks = changes.get("locked") is False
+        if unlocks:
+            await _unlock(repository, lockout, user_id)
         user = await _target(repository, rights, user_id, stays_admin=stays_admin)
         changed = await repository.directory.change(user_id, changes, now)
+        if unlocks:
+            await _note(repository, AuditEvent.USER_UNLOCKED, actor, user_id, now)
+        await _note_changes(repository, actor, user, changed, now)
         if any(getattr(changed, name) != getattr(user, name) for name in _IN_TOKENS):
             await _void(repository, changed, now)
     events.administration("changed", user_id=user_id)
@@ -131,31 +154,33 @@ async def change_user(
 async def delete_user(
     store: AuthStore, events: AuthEvents, caller: Caller, *, user_id: UUID, now: datetime
 ) -> None:
-    """Takes an account away, and leaves no personal data.
+    """Takes an account away, leaves no personal data, and tells whoever has more of it.
 
     Raises NotFound, Forbidden, LastAdministrator and InvalidToken.
     """
     async with store.begin() as repository:
-        rights = await _rights(repository, caller, Permission.USERS_WRITE, now)
-        await _target(repository, rights, user_id, stays_admin=False)
+        actor = await actor_of(repository, caller, Permission.USERS_WRITE, now)
+        await _target(repository, actor.rights, user_id, stays_admin=False)
         await repository.directory.erase(user_id, now)
         epoch = await repository.users.begin_epoch(user_id, now)
         await repository.sessions.end_all(user_id, Ending.ACCOUNT_DELETED, now)
+        await _note(repository, AuditEvent.USER_DELETED, actor, user_id, now)
+        await repository.deletions.publish(user_id, now)
         await repository.revocations.void_tokens(user_id, epoch)
     events.administration("deleted", user_id=user_id)
 
 
-async def _rights(
+async def actor_of(
     repository: AuthRepository, caller: Caller, needed: Permission, now: datetime
-) -> frozenset[Permission]:
-    """What the caller may do at this moment, whatever his token says. Raises Forbidden."""
+) -> Actor:
+    """Who calls and what he may do at this moment. Raises Forbidden and InvalidToken."""
     actor = await live_user(repository, caller.session_id, now, keys_too=True)
     rights = PERMISSIONS[actor.role]
     if caller.scope:
         rights = frozenset(right for right in rights if right.value in caller.scope)
     if needed not in rights:
         raise Forbidden(details={"permission": [f"Needs {needed.value}."]})
-    return rights
+    return Actor(actor.id, rights)
 
 
 async def _target(
@@ -178,10 +203,46 @@ async def _target(
     return user
 
 
+async def _unlock(repository: AuthRepository, lockout: Lockout, user_id: UUID) -> None:
+    """Forgets wrong passwords. Before the account is held: a login takes the two in this order."""
+    user = await repository.directory.one(user_id)
+    if user is None:
+        raise NotFound
+    await lockout.release(repository, user)
+
+
 def _may_grant(rights: frozenset[Permission], role: Role) -> None:
     """Nobody grants more than he has. Raises Forbidden."""
     if not PERMISSIONS[role] <= rights:
         raise Forbidden(details={"role": ["Has rights that you have not."]})
+
+
+async def _note(
+    repository: AuthRepository,
+    event: AuditEvent,
+    actor: Actor,
+    user_id: UUID,
+    now: datetime,
+    **details: Detail,
+) -> None:
+    await record(repository, event, now, user_id=user_id, actor_id=actor.id, details=details)
+
+
+async def _note_changes(
+    repository: AuthRepository, actor: Actor, old: User, new: User, now: datetime
+) -> None:
+    """One event for each thing that is other than it was. Names are personal, so none is told."""
+    if new.name != old.name:
+        await _note(repository, AuditEvent.USER_RENAMED, actor, old.id, now)
+    for event, before, after in (
+        (AuditEvent.USER_ROLE_CHANGED, old.role, new.role),
+        (AuditEvent.USER_TIER_CHANGED, old.tier, new.tier),
+    ):
+        if before != after:
+            await _note(repository, event, actor, old.id, now, old=before.value, new=after.value)
+    if new.is_active != old.is_active:
+        event = AuditEvent.USER_UNBANNED if new.is_active else AuditEvent.USER_BANNED
+        await _note(repository, event, actor, old.id, now)
 
 
 async def _void(repository: AuthRepository, user: User, now: datetime) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from services.auth.audit.event import AuditEvent
+from services.auth.audit.recording import record
 from services.auth.domain import EmailTaken, NewUser, User
 from services.auth.passwords.hashing import Passwords
 from services.auth.passwords.strength import weakness
@@ -34,6 +36,14 @@ async def create_administrator(
     )
     async with store.begin() as repository:
         user = await repository.users.add(new, now)
+        if user is not None:
+            await record(
+                repository,
+                AuditEvent.USER_CREATED,
+                now,
+                user_id=user.id,
+                details={"role": Role.ADMIN.value},
+            )
     if user is None:
         raise EmailTaken(details={"email": ["Is already registered."]})
     return user

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from services.auth.audit.event import AuditEvent, Outcome
+from services.auth.audit.recording import Detail, Sampled, record
 from services.auth.domain import ApiKey, ExpiryInThePast, MadeApiKey, TooManyApiKeys
 from services.auth.events import AuthEvents
 from services.auth.repository import AuthRepository, AuthStore
@@ -43,6 +45,7 @@ async def make_api_key(
         # The account is held, so that two at once do not get past the limit together.
         await repository.users.locked(user.id)
         made = await _add(repository, user.id, name, scopes, expires_at, now)
+        await _note(repository, AuditEvent.API_KEY_MADE, user.id, made.id, now, name=name)
     events.api_key("made", user_id=user.id, key_id=made.id)
     return made
 
@@ -74,6 +77,7 @@ async def rotate_api_key(
         if old is None:
             raise NotFound
         made = await _add(repository, user.id, old.name, old.scopes, old.expires_at, now)
+        await _note(repository, AuditEvent.API_KEY_ROTATED, user.id, old.id, now, by=str(made.id))
         if overlap:
             await repository.api_keys.expire(old.id, now + overlap)
         else:
@@ -92,25 +96,65 @@ async def revoke_api_key(
         if await repository.api_keys.locked(user.id, key_id, now) is None:
             raise NotFound
         await repository.api_keys.remove(key_id)
+        await _note(repository, AuditEvent.API_KEY_REVOKED, user.id, key_id, now)
         await repository.revocations.end_sessions([key_id])
     events.api_key("revoked", user_id=user.id, key_id=key_id)
 
 
 async def exchange_api_key(
-    store: AuthStore, tokens: Tokens, events: AuthEvents, *, api_key: str, now: datetime
+    store: AuthStore,
+    tokens: Tokens,
+    events: AuthEvents,
+    refusals: Sampled,
+    *,
+    api_key: str,
+    now: datetime,
 ) -> AccessToken:
-    """A short access token with the rights of the key. Raises NotFound and ServiceUnavailable."""
+    """A short access token with the rights of the key.
+
+    Keys that are refused are many alike: one a second is recorded, with their number. Raises
+    NotFound and ServiceUnavailable.
+    """
     if not is_api_key(api_key):
         raise NotFound("No such credential")
-    async with store.read() as repository:
+    async with store.begin() as repository:
         key = await repository.api_keys.by_hash(api_key_hash(api_key), now)
         user = await repository.api_keys.owner(key.id, now) if key is not None else None
         if key is not None and user is not None:
-            await repository.api_keys.touch(key.id, now, USE_NOTED_EVERY)
+            noted = await repository.api_keys.touch(key.id, now, USE_NOTED_EVERY)
+            if noted and key.last_used_at is None:
+                await _note(repository, AuditEvent.API_KEY_FIRST_USED, user.id, key.id, now)
+        elif (count := refusals.take(now)) is not None:
+            await record(
+                repository,
+                AuditEvent.API_KEY_REFUSED,
+                now,
+                outcome=Outcome.FAILURE,
+                user_id=None if key is None else key.user_id,
+                details={"count": count},
+            )
     if key is None or user is None:
         events.api_key("refused")
         raise NotFound("No such credential")
     return tokens.for_api_key(user, key, now)
+
+
+async def _note(
+    repository: AuthRepository,
+    event: AuditEvent,
+    user_id: UUID,
+    key_id: UUID,
+    now: datetime,
+    **details: Detail,
+) -> None:
+    await record(
+        repository,
+        event,
+        now,
+        user_id=user_id,
+        actor_id=user_id,
+        details={"key_id": str(key_id), **details},
+    )
 
 
 async def _add(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from services.auth.domain import LockoutPolicy
+from services.auth.domain import LockoutPolicy, User
 from services.auth.keys import KeyRing, Seal
 from services.auth.repository import AuthRepository
 
@@ -80,6 +80,14 @@ class Lockout:
         if until is None:
             await repository.guesses.forget(subject)
         return _seconds(until, now)
+
+    async def release(self, repository: AuthRepository, user: User) -> None:
+        """Forgets every failure of an account, and with them its locks."""
+        for guess, identifier in (
+            (Guess.LOGIN, user.email),
+            (Guess.CURRENT_PASSWORD, str(user.id)),
+        ):
+            await repository.guesses.forget(self.subject(guess, identifier))
 
 
 def _seconds(until: datetime | None, now: datetime) -> int | None:

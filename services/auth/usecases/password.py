@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import NoReturn
 from uuid import UUID
 
+from services.auth.audit.event import AuditEvent, Outcome
+from services.auth.audit.recording import record, record_refusal
 from services.auth.domain import Ending, User, WrongCurrentPassword
 from services.auth.events import AuthEvents
 from services.auth.passwords.hashing import Passwords
@@ -43,10 +45,32 @@ async def change_password(
         raise ValidationFailed(details={"new_password": [reason]})
     if limited_for is not None:
         events.password_change("limited", user_id=user.id)
+        await record_refusal(
+            store, AuditEvent.PASSWORD_CHANGED, now, reason="limited", user_id=user.id
+        )
         raise RateLimited(limited_for)
     if not await passwords.verify(current_password, user.password_hash):
         await _refuse(store, lockout, events, user, subject, now)
     new_hash = await passwords.hash(new_password)
+    try:
+        await _replace(store, lockout, user, subject, session_id, new_hash, now)
+    except (RateLimited, WrongCurrentPassword):
+        await record_refusal(
+            store, AuditEvent.PASSWORD_CHANGED, now, reason="overtaken", user_id=user.id
+        )
+        raise
+    events.password_change("changed", user_id=user.id)
+
+
+async def _replace(
+    store: AuthStore,
+    lockout: Lockout,
+    user: User,
+    subject: bytes,
+    session_id: UUID,
+    new_hash: str,
+    now: datetime,
+) -> None:
     async with store.begin() as repository:
         limited_for = await lockout.settle_right(repository, subject, now)
         if limited_for is not None:
@@ -60,8 +84,15 @@ async def change_password(
         ended = await repository.sessions.end_all(
             user.id, Ending.PASSWORD_CHANGE, now, except_for=session_id
         )
+        await record(
+            repository,
+            AuditEvent.PASSWORD_CHANGED,
+            now,
+            user_id=user.id,
+            actor_id=user.id,
+            details={"sessions_ended": len(ended)},
+        )
         await repository.revocations.end_sessions(ended)
-    events.password_change("changed", user_id=user.id)
 
 
 async def _refuse(
@@ -75,6 +106,15 @@ async def _refuse(
     """Counts the wrong guess, which commits, and raises."""
     async with store.begin() as repository:
         counted = await lockout.settle_wrong(repository, subject, now)
+        await record(
+            repository,
+            AuditEvent.PASSWORD_CHANGED,
+            now,
+            outcome=Outcome.FAILURE,
+            user_id=user.id,
+            actor_id=user.id,
+            details={"reason": "wrong" if counted.refused_for is None else "limited"},
+        )
     if counted.refused_for is not None:
         events.password_change("limited", user_id=user.id)
         raise RateLimited(counted.refused_for)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from services.auth.audit.event import AuditEvent, Outcome
+from services.auth.audit.recording import record
 from services.auth.domain import EmailTaken, NewUser, Origin, SessionLife, User
 from services.auth.events import AuthEvents
 from services.auth.passwords.hashing import Passwords
 from services.auth.passwords.strength import weakness
-from services.auth.repository import AuthStore
+from services.auth.repository import AuthRepository, AuthStore
 from services.auth.tokens import Grant, Tokens
 from shared.errors import ValidationFailed
 
@@ -33,7 +35,7 @@ async def register(
     """
     new = await _new_user(passwords, events, name=name, email=email, password=password)
     async with store.begin() as repository:
-        user = await repository.users.add(new, now)
+        user = await _add(repository, new, now)
         if user is not None:
             session = await repository.sessions.open(user.id, life, origin, now)
     if user is None:
@@ -56,11 +58,27 @@ async def register_silently(
     """As `register`, but neither the outcome nor the work tells whether the address was taken."""
     new = await _new_user(passwords, events, name=name, email=email, password=password)
     async with store.begin() as repository:
-        user: User | None = await repository.users.add(new, now)
+        user = await _add(repository, new, now)
     if user is None:
         events.registration("taken")
     else:
         events.registration("created", user_id=user.id)
+
+
+async def _add(repository: AuthRepository, new: NewUser, now: datetime) -> User | None:
+    """The account; None when the address is taken, which whoever has it finds in his log."""
+    user = await repository.users.add(new, now)
+    # Looked up in both cases, so that both are the same work.
+    known = await repository.users.by_email(new.email)
+    await record(
+        repository,
+        AuditEvent.REGISTERED,
+        now,
+        outcome=Outcome.FAILURE if user is None else Outcome.SUCCESS,
+        user_id=None if known is None else known.id,
+        actor_id=None if user is None else user.id,
+    )
+    return user
 
 
 async def _new_user(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from services.auth.audit.event import AuditEvent, Outcome
+from services.auth.audit.recording import record
 from services.auth.domain import (
     BadRefreshToken,
     Ending,
@@ -61,10 +63,13 @@ async def _use(
     found = await repository.sessions.locked(token.session_id)
     if found is None or not found[0].is_alive(now):
         events.refresh("invalid", session_id=token.session_id)
+        owner = None if found is None else found[1].id
+        await _note(repository, AuditEvent.REFRESH_REFUSED, owner, token, "ended", now)
         return None
     session, user = found
     if not user.is_active:
         await repository.sessions.end(session.id, Ending.ACCOUNT_DISABLED, now)
+        await _note(repository, AuditEvent.REFRESH_REFUSED, user.id, token, "disabled", now)
         await repository.revocations.end_sessions([session.id])
         events.refresh("invalid", user_id=user.id, session_id=session.id)
         return None
@@ -77,9 +82,28 @@ async def _use(
         return session, user
     # A token of the future is one of a database that was set back; it is no better.
     await repository.sessions.end(session.id, Ending.REFRESH_REUSE, now)
+    await _note(repository, AuditEvent.REFRESH_REUSED, user.id, token, "reused", now)
     await repository.revocations.end_sessions([session.id])
     events.refresh("reused", user_id=user.id, session_id=session.id)
     return None
+
+
+async def _note(
+    repository: AuthRepository,
+    event: AuditEvent,
+    user_id: UUID | None,
+    token: RefreshToken,
+    reason: str,
+    now: datetime,
+) -> None:
+    await record(
+        repository,
+        event,
+        now,
+        outcome=Outcome.FAILURE,
+        user_id=user_id,
+        details={"session_id": str(token.session_id), "reason": reason},
+    )
 
 
 async def log_out(
@@ -93,6 +117,14 @@ async def log_out(
     """Ends the caller's session, or all of his. Raises InvalidToken when it has ended already."""
     async with store.begin() as repository:
         user = await live_user(repository, session_id, now)
+        await record(
+            repository,
+            AuditEvent.LOGOUT,
+            now,
+            user_id=user.id,
+            actor_id=user.id,
+            details={"session_id": str(session_id), "everywhere": everywhere},
+        )
         if everywhere:
             # First, so that a login under way is waited for and its session found below.
             epoch = await repository.users.begin_epoch(user.id, now)
@@ -120,6 +152,14 @@ async def end_session(
         ended = await repository.sessions.end_own(user.id, doomed, Ending.ENDED_BY_OWNER, now)
         if not ended:
             raise NotFound
+        await record(
+            repository,
+            AuditEvent.SESSION_ENDED,
+            now,
+            user_id=user.id,
+            actor_id=user.id,
+            details={"session_id": str(doomed)},
+        )
         await repository.revocations.end_sessions([doomed])
     events.logout(user_id=user.id, everywhere=False)
 

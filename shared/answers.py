@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from operator import attrgetter
@@ -19,13 +19,15 @@ Projection = Callable[[Any], Any]
 class Reply:
     """A handler's answer: `data` is shown through the endpoint's `returns` schema.
 
-    `status` and `shape` override the endpoint's own, for endpoints that declare several.
+    `status` and `shape` override the endpoint's own, for endpoints that declare several. `cookies`
+    are values of Set-Cookie, of which an answer may have several.
     """
 
     data: Any = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     shape: type[Schema] | None = None
+    cookies: Sequence[str] = ()
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 from marshmallow import Schema
+from multidict import CIMultiDict
 
 from shared.accept import media_ranges, preference
 from shared.answers import Reply, encode
@@ -116,7 +117,9 @@ class Endpoint:
         outcome = await self.handler(request, given)
         if isinstance(outcome, web.StreamResponse):
             return outcome
-        headers = dict(outcome.headers)
+        headers = CIMultiDict(outcome.headers)
+        for cookie in outcome.cookies:
+            headers.add("Set-Cookie", cookie)
         status = outcome.status or self.status
         if self.returns is None or outcome.data is None:
             return web.Response(status=status, headers=headers)

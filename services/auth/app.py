@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from services.auth import handlers, internal
 from services.auth.audit.keeper import AuditKeeper
 from services.auth.audit.recording import Sampled
+from services.auth.devices import Devices
 from services.auth.events import AuthEvents
 from services.auth.keys import KeyRing
 from services.auth.passwords.governor import HashGovernor, cpu_count
@@ -26,10 +28,12 @@ from services.auth.service_access import ServiceAccess
 from services.auth.settings import Settings
 from services.auth.tokens import Tokens
 from services.auth.usecases.audit_retention import erase_origins, purge_audit
+from services.auth.usecases.guard import LoginGuard
 from services.auth.usecases.lockout import Lockout
 from services.auth.usecases.purge import purge
 from shared.app import Resource, Service, serve
 from shared.clock import utc_now
+from shared.cookies import Cookies
 from shared.database import Database
 from shared.errors import ServiceUnavailable
 from shared.health import Health
@@ -159,8 +163,14 @@ def _rules(settings: Settings, keys: KeyRing, events: AuthEvents) -> Resource:
             audience=settings.token_audience,
             access_seconds=settings.access_token_seconds,
         )
-        app[handlers.LOCKOUT] = Lockout(keys, settings.lockout_policy)
+        app[handlers.LOCKOUT] = lockout = Lockout(keys, settings.lockout_policy)
+        app[handlers.DEVICES] = devices = Devices(
+            keys, timedelta(seconds=settings.device_cookie_seconds)
+        )
+        app[handlers.GUARD] = LoginGuard(lockout, devices, settings.spray_policy, events)
+        app[handlers.COOKIES] = Cookies(production=not settings.development)
         app[handlers.SESSION_LIFE] = settings.session_life
+        app[handlers.COOKIE_LIFE] = settings.cookie_life
         app[handlers.EVENTS] = events
         yield
 

@@ -103,6 +103,24 @@ class Session:
         return self.ended_at is None and now < self.idle_expires_at and now < self.expires_at
 
 
+@dataclass(frozen=True, slots=True)
+class SessionOwner(User):
+    """An account, and one of its sessions as its browser sees that."""
+
+    session_id: UUID
+    session_expires_at: datetime
+    idle_expires_at: datetime
+
+    @classmethod
+    def of(cls, user: User, session: Session) -> SessionOwner:
+        return cls(
+            **{one.name: getattr(user, one.name) for one in fields(User)},
+            session_id=session.id,
+            session_expires_at=session.expires_at,
+            idle_expires_at=session.idle_expires_at,
+        )
+
+
 class Ending(StrEnum):
     """Why a session was ended before its time."""
 
@@ -112,6 +130,7 @@ class Ending(StrEnum):
     ACCOUNT_DISABLED = "account_disabled"
     ACCOUNT_DELETED = "account_deleted"
     ENDED_BY_OWNER = "ended_by_owner"
+    REPLACED = "replaced"  # by another login of the same browser
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +213,15 @@ class LockoutPolicy:
         return min(self.longest, self.first * doublings)
 
 
+@dataclass(frozen=True, slots=True)
+class SprayPolicy:
+    """How many accounts may be failed at within `window`: from one address, and from all."""
+
+    window: timedelta
+    per_address: int
+    everywhere: int
+
+
 class EmailTaken(Conflict):
     """Registration with the address of an account that exists."""
 
@@ -231,6 +259,12 @@ class NeedsLogin(Forbidden):
     """An API key where only a person who has logged in may act."""
 
     message = "This needs a login; an API key does not do"
+
+
+class NeedsCookieSession(Forbidden):
+    """What only a browser that is logged in by its cookie has a use for."""
+
+    message = "This needs a session of /auth/session-login"
 
 
 class TooManyApiKeys(Conflict):

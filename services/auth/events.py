@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 log = structlog.get_logger(__name__)
 
-Login = Literal["success", "wrong", "locked", "disabled"]
+Login = Literal["success", "wrong", "locked", "limited", "disabled"]
+Scope = Literal["address", "everywhere"]
 Registration = Literal["created", "taken", "refused"]
 Refresh = Literal["rotated", "repeated", "reused", "invalid"]
 ApiKeyEvent = Literal["made", "rotated", "revoked", "refused"]
@@ -35,6 +36,12 @@ class AuthEvents:
         self._administration = counter("auth_administration_total", "Accounts administered")
         self._logouts = Counter("auth_logouts_total", "Logouts", registry=registry)
         self._lockouts = Counter("auth_lockouts_total", "Addresses locked", registry=registry)
+        self._limited = Counter(
+            "auth_spraying_refused_total",
+            "Logins refused because too many accounts were failed at, by where",
+            ("scope",),
+            registry=registry,
+        )
 
     def login(self, outcome: Login, subject: bytes, *, user_id: UUID | None = None) -> None:
         self._logins.labels(outcome).inc()
@@ -43,6 +50,9 @@ class AuthEvents:
     def locked(self, subject: bytes, *, seconds: int) -> None:
         self._lockouts.inc()
         log.warning("login_locked", subject=_short(subject), seconds=seconds)
+
+    def limited(self, scope: Scope) -> None:
+        self._limited.labels(scope).inc()
 
     def registration(self, outcome: Registration, *, user_id: UUID | None = None) -> None:
         self._registrations.labels(outcome).inc()

@@ -7,17 +7,21 @@ from uuid import UUID
 
 from aiohttp import web
 
+from services.auth.devices import Devices
 from services.auth.domain import Origin, SessionLife
 from services.auth.events import AuthEvents
 from services.auth.keys import KeyRing
 from services.auth.passwords.hashing import Passwords
 from services.auth.provenance import current_origin
 from services.auth.repository import AuthRepository
-from services.auth.tokens import Grant, Tokens
+from services.auth.tokens import Tokens
 from services.auth.usecases import api_keys, login, password, profile, register, sessions
+from services.auth.usecases.guard import Attempt, LoginGuard
 from services.auth.usecases.lockout import Lockout
 from shared.answers import Reply
+from shared.client_address import CLIENT_ADDRESS_HEADER
 from shared.clock import utc_now
+from shared.cookies import Cookies
 from shared.database import Store
 from shared.endpoints import Given
 from shared.errors import InvalidToken
@@ -28,7 +32,11 @@ KEYS: web.AppKey[KeyRing] = web.AppKey("keys", KeyRing)
 TOKENS: web.AppKey[Tokens] = web.AppKey("tokens", Tokens)
 PASSWORDS: web.AppKey[Passwords] = web.AppKey("passwords", Passwords)
 LOCKOUT: web.AppKey[Lockout] = web.AppKey("lockout", Lockout)
+GUARD: web.AppKey[LoginGuard] = web.AppKey("guard", LoginGuard)
+DEVICES: web.AppKey[Devices] = web.AppKey("devices", Devices)
+COOKIES: web.AppKey[Cookies] = web.AppKey("cookies", Cookies)
 SESSION_LIFE: web.AppKey[SessionLife] = web.AppKey("session_life", SessionLife)
+COOKIE_LIFE: web.AppKey[SessionLife] = web.AppKey("cookie_life", SessionLife)
 EVENTS: web.AppKey[AuthEvents] = web.AppKey("events", AuthEvents)
 
 LONGEST_DEVICE, LONGEST_ADDRESS = 200, 64  # characters
@@ -52,7 +60,7 @@ async def register_user(request: web.Request, given: Given) -> Reply:
         origin=origin_of(request),
         now=utc_now(),
     )
-    return _granted(grant)
+    return Reply(grant, headers=NO_STORE, cookies=[device_cookie(app, given.body["email"])])
 
 
 async def register_silently(request: web.Request, given: Given) -> Reply:
@@ -69,15 +77,13 @@ async def log_in(request: web.Request, given: Given) -> Reply:
         app[STORE],
         app[PASSWORDS],
         app[TOKENS],
-        app[LOCKOUT],
+        app[GUARD],
         app[SESSION_LIFE],
         app[EVENTS],
-        email=given.body["email"],
-        password=given.body["password"],
-        origin=origin_of(request),
+        attempt=attempt_of(request, given),
         now=utc_now(),
     )
-    return _granted(grant)
+    return Reply(grant, headers=NO_STORE, cookies=[device_cookie(app, given.body["email"])])
 
 
 async def refresh_session(request: web.Request, given: Given) -> Reply:
@@ -90,7 +96,7 @@ async def refresh_session(request: web.Request, given: Given) -> Reply:
         refresh_token=given.body["refresh_token"],
         now=utc_now(),
     )
-    return _granted(grant)
+    return Reply(grant, headers=NO_STORE)
 
 
 async def log_out(request: web.Request, given: Given) -> Reply:
@@ -141,16 +147,19 @@ async def change_profile(request: web.Request, given: Given) -> Reply:
 
 async def change_password(request: web.Request, given: Given) -> Reply:
     app = request.app
-    await password.change_password(
+    grant = await password.change_password(
         app[STORE],
         app[PASSWORDS],
         app[LOCKOUT],
         app[EVENTS],
+        app[TOKENS],
+        app[COOKIE_LIFE],
         session_id=session_id(request),
         **given.body,
+        origin=origin_of(request),
         now=utc_now(),
     )
-    return Reply()
+    return Reply(cookies=[] if grant is None else [session_cookie(app, grant.secret)])
 
 
 async def make_api_key(request: web.Request, given: Given) -> Reply:
@@ -200,19 +209,31 @@ async def read_public_keys(request: web.Request, _given: Given) -> web.Response:
     )
 
 
-def _granted(grant: Grant) -> Reply:
-    return Reply(grant, headers=NO_STORE)
+def attempt_of(request: web.Request, given: Given) -> Attempt:
+    """The login that a request tries."""
+    return Attempt(
+        email=given.body["email"],
+        password=given.body["password"],
+        origin=origin_of(request),
+        device_cookie=request.cookies.get(request.app[COOKIES].device),
+    )
+
+
+def device_cookie(app: web.Application, email: str) -> str:
+    """Set-Cookie for a browser that has just logged in."""
+    cookies, devices = app[COOKIES], app[DEVICES]
+    return cookies.set(cookies.device, devices.issue(email, utc_now()), seconds=devices.seconds)
+
+
+def session_cookie(app: web.Application, secret: str) -> str:
+    """Set-Cookie for a session; the service and not the browser knows when it ends."""
+    return app[COOKIES].set(app[COOKIES].session, secret)
 
 
 def origin_of(request: web.Request) -> Origin:
-    """What the client says it is, and the address that the nearest proxy saw it at.
-
-    The gateway adds the address of its own peer last, and only behind a proxy that it trusts does
-    it let stand what that one wrote before.
-    """
+    """What the client says it is, and the address that the gateway knows it by."""
     device = "".join(one for one in request.headers.get("User-Agent", "") if one.isprintable())
-    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
-    address = hops[-2] if len(hops) > 1 else hops[-1] or request.remote or ""
+    address = request.headers.get(CLIENT_ADDRESS_HEADER, request.remote or "")
     return Origin(device[:LONGEST_DEVICE], address[:LONGEST_ADDRESS])
 
 

@@ -19,6 +19,7 @@ from services.auth.schemas import (
 )
 from services.auth.service_access import ServiceAccess
 from services.auth.usecases.api_keys import exchange_api_key
+from services.auth.usecases.cookie_sessions import exchange_session
 from services.auth.usecases.revocations import RevocationPage, read_revocations
 from shared.answers import Reply
 from shared.clock import utc_now
@@ -62,14 +63,19 @@ async def follow_revocations(request: web.Request, given: Given) -> Reply:
 async def exchange_credential(request: web.Request, given: Given) -> Reply:
     app = request.app
     await app[SERVICES].check(request.headers.get(TOKEN_HEADER))
-    token = await exchange_api_key(
-        app[handlers.STORE],
-        app[handlers.TOKENS],
-        app[handlers.EVENTS],
-        app[REFUSALS],
-        api_key=given.body["api_key"],
-        now=utc_now(),
-    )
+    store, tokens, now = app[handlers.STORE], app[handlers.TOKENS], utc_now()
+    if "session" in given.body:
+        life = app[handlers.COOKIE_LIFE]
+        token = await exchange_session(store, tokens, life, secret=given.body["session"], now=now)
+    else:
+        token = await exchange_api_key(
+            store,
+            tokens,
+            app[handlers.EVENTS],
+            app[REFUSALS],
+            api_key=given.body["api_key"],
+            now=now,
+        )
     return Reply(token, headers=handlers.NO_STORE)
 
 
@@ -92,7 +98,7 @@ ENDPOINTS = (
         method="POST",
         path="/internal/exchange",
         handler=exchange_credential,
-        summary="Turn an API key into a short access token",
+        summary="Turn an API key or a session's cookie into a short access token",
         permission=None,
         body=ExchangeRequest,
         returns=AccessTokenView,

@@ -35,6 +35,8 @@ class Seal(StrEnum):
 
     REFRESH_TOKENS = "refresh_tokens"
     GUESS_SUBJECTS = "guess_subjects"
+    CSRF_TOKENS = "csrf_tokens"
+    DEVICE_COOKIES = "device_cookies"
 
 
 @dataclass(frozen=True, slots=True)

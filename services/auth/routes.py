@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.auth import administration, audit_routes, handlers
+from services.auth import administration, audit_routes, browser, handlers
 from services.auth.domain import (
     AccountDisabled,
     BadRefreshToken,
@@ -75,13 +75,15 @@ _OTHERS = (
         description=(
             "Five wrong passwords in a row lock the address, known or not, for 15 minutes, and "
             "twice as long each further time. While it is locked the right password is refused "
-            "too. `otp` is not looked at while the account has no second factor."
+            "too; a browser that has logged in before and kept its device cookie has a count of "
+            "its own. Too many accounts failed at from one address are answered 429. `otp` is not "
+            "looked at while the account has no second factor."
         ),
         permission=None,
         body=Login,
         returns=GrantView,
         answer_headers=_UNCACHED,
-        errors=(WrongCredentials, AccountDisabled, AccountLocked),
+        errors=(WrongCredentials, AccountDisabled, AccountLocked, RateLimited),
         tags=TAGS,
     ),
     Endpoint(
@@ -139,7 +141,10 @@ _OTHERS = (
         path="/auth/password",
         handler=handlers.change_password,
         summary="Change your password and end your other sessions",
-        description="Five wrong current passwords in a row are answered 429 for a while.",
+        description=(
+            "Five wrong current passwords in a row are answered 429 for a while. A session by "
+            "cookie gets another cookie, and needs another CSRF token."
+        ),
         permission=Permission.PROFILE,
         body=PasswordChange,
         body_example={
@@ -249,6 +254,7 @@ def endpoints(*, enumeration_safe: bool) -> tuple[Endpoint, ...]:
     every = (
         register,
         *_OTHERS,
+        *browser.ENDPOINTS,
         *_SESSIONS,
         *_API_KEYS,
         *administration.ENDPOINTS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from services.auth.domain import EMAIL_PATTERN, MAX_EMAIL_LENGTH, NAME_PATTERN, normal_email
 from services.auth.passwords.strength import LONGEST, PASSWORD_PATTERN, SHORTEST, TOO_REGULAR
@@ -165,6 +165,28 @@ class GrantView(View):
     idle_expires_at = Timestamp(required=True)
 
 
+class CookieGrantView(View):
+    """What a browser gets beside its cookie, and the two ends of the session."""
+
+    user = fields.Nested(ProfileView, required=True)
+    csrf_token = fields.String(
+        required=True, metadata={"description": "Goes into X-CSRF-Token of what changes anything."}
+    )
+    session_expires_at = Timestamp(required=True)
+    idle_expires_at = Timestamp(required=True)
+
+
+class SessionProfileView(ProfileView):
+    """The account of a browser's session, and the two ends of that."""
+
+    session_expires_at = Timestamp(required=True)
+    idle_expires_at = Timestamp(required=True)
+
+
+class CsrfView(View):
+    csrf_token = fields.String(required=True)
+
+
 class AcceptedView(View):
     message = fields.String(required=True)
 
@@ -233,12 +255,23 @@ class ApiKeysView(View):
 
 
 class ExchangeRequest(StrictSchema):
-    api_key = Opaque(maximum=128, required=True)
+    """One credential: an API key, or the secret in a session's cookie."""
+
+    api_key = Opaque(maximum=128)
+    session = Opaque(maximum=128)
+
+    @validates_schema
+    def is_one(self, data: dict[str, str], **_: Any) -> None:
+        if len(data) != 1:
+            raise ValidationError("Give either an api_key or a session.", "api_key")
 
 
 class AccessTokenView(View):
+    """`csrf_key` makes and checks the CSRF tokens of a session; an API key has none."""
+
     access_token = fields.String(required=True)
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds."})
+    csrf_key = fields.String(required=True, allow_none=True)
 
 
 class SessionPath(StrictSchema):

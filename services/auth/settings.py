@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.auth.domain import LockoutPolicy, SessionLife
+from services.auth.domain import LockoutPolicy, SessionLife, SprayPolicy
 from services.auth.passwords.peppers import Peppers
 from shared.database_url import has_weak_password
 from shared.identity import CLOCK_LEEWAY_SECONDS
@@ -52,6 +52,24 @@ class Settings(DatabaseSettings, ProcessSettings):
         default=30 * 86_400,
         check=at_least(1),
     )
+    cookie_session_idle_seconds: int = setting(
+        "COOKIE_SESSION_IDLE_SECONDS",
+        "A browser's session ends when it is not used for this long.",
+        default=1_800,
+        check=at_least(1),
+    )
+    cookie_session_seconds: int = setting(
+        "COOKIE_SESSION_SECONDS",
+        "A browser's session ends this long after its login, however much it is used.",
+        default=12 * 3_600,
+        check=at_least(1),
+    )
+    device_cookie_seconds: int = setting(
+        "DEVICE_COOKIE_SECONDS",
+        "How long after a login a browser counts as known to its account.",
+        default=180 * 86_400,
+        check=at_least(1),
+    )
     enumeration_safe: bool = setting(
         "REGISTRATION_ENUMERATION_SAFE",
         "Registration answers 202 whether or not the address is taken, and gives no tokens.",
@@ -71,6 +89,26 @@ class Settings(DatabaseSettings, ProcessSettings):
     )
     lockout_max_seconds: int = setting(
         "LOCKOUT_MAX_SECONDS", "Longest lock.", default=86_400, check=at_least(1)
+    )
+    spraying_seconds: int = setting(
+        "SPRAYING_SECONDS",
+        "How long an account that somebody failed to enter counts against him.",
+        default=600,
+        check=at_least(1),
+    )
+    spraying_accounts_per_address: int = setting(
+        "SPRAYING_ACCOUNTS_PER_ADDRESS",
+        "Accounts that may be failed at from one address (IPv6: /64); then logins from it are "
+        "answered 429.",
+        default=100,
+        check=at_least(1),
+    )
+    spraying_accounts: int = setting(
+        "SPRAYING_ACCOUNTS",
+        "Accounts that may be failed at from all addresses together; then only browsers that an "
+        "account knows may log in to it.",
+        default=1_000,
+        check=at_least(1),
     )
     password_peppers: str = setting(
         "PASSWORD_PEPPERS",
@@ -145,6 +183,8 @@ class Settings(DatabaseSettings, ProcessSettings):
             found["PASSWORD_PEPPERS"] = [str(error)]
         if self.session_seconds < self.session_idle_seconds:
             found["SESSION_SECONDS"] = ["Must not be less than SESSION_IDLE_SECONDS."]
+        if self.cookie_session_seconds < self.cookie_session_idle_seconds:
+            found["COOKIE_SESSION_SECONDS"] = ["Must not be less than COOKIE_SESSION_IDLE_SECONDS."]
         if self.lockout_max_seconds < self.lockout_seconds:
             found["LOCKOUT_MAX_SECONDS"] = ["Must not be less than LOCKOUT_SECONDS."]
         if any(len(key) < SHORTEST_SERVICE_KEY for key in self.service_keys):
@@ -158,6 +198,21 @@ class Settings(DatabaseSettings, ProcessSettings):
         return SessionLife(
             idle=timedelta(seconds=self.session_idle_seconds),
             absolute=timedelta(seconds=self.session_seconds),
+        )
+
+    @property
+    def cookie_life(self) -> SessionLife:
+        return SessionLife(
+            idle=timedelta(seconds=self.cookie_session_idle_seconds),
+            absolute=timedelta(seconds=self.cookie_session_seconds),
+        )
+
+    @property
+    def spray_policy(self) -> SprayPolicy:
+        return SprayPolicy(
+            window=timedelta(seconds=self.spraying_seconds),
+            per_address=self.spraying_accounts_per_address,
+            everywhere=self.spraying_accounts,
         )
 
     @property

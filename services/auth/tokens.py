@@ -39,10 +39,14 @@ class RefreshToken:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What a gateway gets for another credential. `expires_in` is in seconds."""
+    """What a gateway gets for another credential. `expires_in` is in seconds.
+
+    `csrf_key` is there for a session: what changes anything by its cookie proves itself with it.
+    """
 
     access_token: str
     expires_in: int
+    csrf_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,21 @@ class Tokens:
         scope = " ".join(key.scopes)
         token = self._access_token(user, key.id, int(now.timestamp()), seconds, scope)
         return AccessToken(token, seconds)
+
+    def for_session(self, user: User, session: Session, now: datetime, seconds: int) -> AccessToken:
+        """A token that stands for a session's cookie for `seconds`, or as long as that is alive.
+
+        Raises ServiceUnavailable before the keys are read.
+        """
+        left = int((session.idle_expires_at - now).total_seconds())
+        seconds = max(1, min(seconds, left))
+        token = self._access_token(user, session.id, int(now.timestamp()), seconds)
+        return AccessToken(token, seconds, self.csrf_key(session.id))
+
+    def csrf_key(self, session_id: UUID) -> str:
+        """The key of a session's CSRF tokens; nothing of it is stored with the session."""
+        key = self._keys.sealing(Seal.CSRF_TOKENS)
+        return hmac.digest(key, session_id.bytes, "sha256").hex()
 
     def read_refresh(self, text: str) -> RefreshToken | None:
         """A refresh token that we made, None for anything else; takes no query."""

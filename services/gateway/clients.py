@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from services.gateway.exchange import Exchange
+from shared.client_address import Address, counted_address, parse_address
 
-Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-IPV6_PREFIX = 64
 MAX_HOPS = 32
 _REMEMBERED = 4_096
 _FORWARDED_FOR = re.compile(r'(?:^|[;,\s])for="?(\[[^\]]*\]|[^";,\s]*)', re.IGNORECASE)
@@ -27,30 +19,6 @@ _FORWARDED_FOR = re.compile(r'(?:^|[;,\s])for="?(\[[^\]]*\]|[^";,\s]*)', re.IGNO
 def parse_networks(text: str) -> tuple[Network, ...]:
     """Networks out of a comma-separated list of addresses and CIDRs. Raises ValueError."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-
-
-def parse_address(text: str) -> Address | None:
-    """An address as proxies write it: with a port, in brackets, IPv4 inside IPv6. None if none."""
-    text = text.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def limiter_key(address: str) -> str:
-    """What limits count an address by: IPv6 by its /64, which one customer has to himself."""
-    parsed = parse_address(address)
-    if isinstance(parsed, IPv6Address):
-        return str(IPv6Network((parsed, IPV6_PREFIX), strict=False).network_address) + "/64"
-    return address if parsed is None else str(parsed)
 
 
 class Clients:
@@ -82,7 +50,7 @@ class Clients:
         if key is None:
             if len(self._keys) >= _REMEMBERED:
                 self._keys.clear()
-            key = self._keys[address] = limiter_key(address)
+            key = self._keys[address] = counted_address(address)
         return key
 
     def _look_up(self, peer: str) -> tuple[str, bool]:

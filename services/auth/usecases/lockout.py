@@ -14,9 +14,10 @@ from services.auth.repository import AuthRepository
 
 
 class Guess(StrEnum):
-    """What is guessed at; each has its own counter."""
+    """What is guessed at; each has its own counter, and so a budget of its own."""
 
     LOGIN = "login"
+    DEVICE = "device"  # the same from one known device
     CURRENT_PASSWORD = "current_password"  # noqa: S105 - a purpose, not a secret
 
 
@@ -45,6 +46,11 @@ class Lockout:
         """The counter's name: a keyed hash, so the table is no list of addresses."""
         key = self._keys.sealing(Seal.GUESS_SUBJECTS)
         return hmac.digest(key, f"{guess.value}\0{identifier}".encode(), "sha256")
+
+    def source(self, network: str) -> bytes:
+        """The name under which failures of an address are noted, keyed as `subject` is."""
+        key = self._keys.sealing(Seal.GUESS_SUBJECTS)
+        return hmac.digest(key, f"source\0{network}".encode(), "sha256")
 
     async def seconds_left(
         self, repository: AuthRepository, subject: bytes, now: datetime

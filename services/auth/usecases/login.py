@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import NoReturn
+from uuid import UUID
 
 from services.auth.audit.event import AuditEvent, Outcome
 from services.auth.audit.recording import record, record_refusal
-from services.auth.domain import AccountDisabled, Origin, SessionLife, User, WrongCredentials
+from services.auth.domain import AccountDisabled, SessionLife, User, WrongCredentials
 from services.auth.events import AuthEvents
 from services.auth.passwords.hashing import Passwords
 from services.auth.repository import AuthRepository, AuthStore
 from services.auth.tokens import Grant, Tokens
-from services.auth.usecases.lockout import Guess, Lockout
-from shared.errors import AccountLocked, ApiError, ServiceUnavailable
+from services.auth.usecases.guard import Attempt, LoginGuard, Watched
+from shared.errors import AccountLocked, ApiError, RateLimited, ServiceUnavailable
 
 _REASONS: dict[type[ApiError], str] = {
     AccountLocked: "locked",
+    RateLimited: "limited",
     AccountDisabled: "disabled",
     WrongCredentials: "wrong",
 }
@@ -26,145 +29,103 @@ async def log_in(
     store: AuthStore,
     passwords: Passwords,
     tokens: Tokens,
-    lockout: Lockout,
+    guard: LoginGuard,
     life: SessionLife,
     events: AuthEvents,
     *,
-    email: str,
-    password: str,
-    origin: Origin,
+    attempt: Attempt,
     now: datetime,
 ) -> Grant:
     """Opens a session for the right password.
 
-    An address without an account is treated like one with, in work, answer and lock. Raises
-    WrongCredentials, AccountLocked, AccountDisabled (to nobody who does not know the password)
-    and ServiceUnavailable.
+    Raises what `prove` and `let_in` raise.
     """
-    subject = lockout.subject(Guess.LOGIN, email)
-    async with store.read() as repository:
-        locked_for = await lockout.seconds_left(repository, subject, now)
-        # Asked for while it is locked as well: its owner is to see who tried.
-        user = await repository.users.by_email(email)
-    if locked_for is not None:
-        await _note(store, user, subject, "locked", now)
-        events.login("locked", subject)
-        raise AccountLocked(locked_for)
-    # No connection is held meanwhile: a check may wait for its turn.
-    right = await passwords.verify(password, user.password_hash if user else None)
-    if user is None or not right:
-        await _refuse(store, lockout, events, user, subject, now)
-    try:
-        grant = await _open(store, tokens, lockout, life, events, user, subject, origin, now)
-    except (AccountLocked, AccountDisabled, WrongCredentials) as refusal:
-        # It came to nothing, so its record stands alone.
-        await _note(store, user, subject, _REASONS[type(refusal)], now)
-        raise
-    await _keep_hash_current(store, passwords, user, password)
-    return grant
-
-
-async def _refuse(
-    store: AuthStore,
-    lockout: Lockout,
-    events: AuthEvents,
-    user: User | None,
-    subject: bytes,
-    now: datetime,
-) -> NoReturn:
-    """Counts the wrong guess, which commits together with its record, and raises."""
-    user_id = None if user is None else user.id
-    async with store.begin() as repository:
-        counted = await lockout.settle_wrong(repository, subject, now)
-        reason = "wrong" if counted.refused_for is None else "locked"
-        await record(
-            repository,
-            AuditEvent.LOGIN,
-            now,
-            outcome=Outcome.FAILURE,
-            user_id=user_id,
-            subject=subject,
-            details={"reason": reason},
-        )
-        if counted.locks_for is not None:
-            await record(
-                repository,
-                AuditEvent.ADDRESS_LOCKED,
-                now,
-                user_id=user_id,
-                subject=subject,
-                details={"seconds": counted.locks_for},
-            )
-    if counted.refused_for is not None:
-        events.login("locked", subject)
-        raise AccountLocked(counted.refused_for)
-    if counted.locks_for is not None:
-        events.locked(subject, seconds=counted.locks_for)
-    events.login("wrong", subject)
-    raise WrongCredentials
-
-
-async def _open(
-    store: AuthStore,
-    tokens: Tokens,
-    lockout: Lockout,
-    life: SessionLife,
-    events: AuthEvents,
-    user: User,
-    subject: bytes,
-    origin: Origin,
-    now: datetime,
-) -> Grant:
-    async with store.begin() as repository:
-        locked_for = await lockout.settle_right(repository, subject, now)
-        if locked_for is not None:
-            events.login("locked", subject)
-            raise AccountLocked(locked_for)
-        current = await _unchanged(repository, user)
-        if not current.is_active:
-            events.login("disabled", subject, user_id=user.id)
-            raise AccountDisabled
-        session = await repository.sessions.open(user.id, life, origin, now)
+    user, watched = await prove(store, passwords, guard, attempt, now)
+    async with noting_refusal(store, user, watched, now), store.begin() as repository:
+        current = await let_in(repository, guard, events, user, watched, now)
+        session = await repository.sessions.open(user.id, life, attempt.origin, now)
         # Inside, so that a session without tokens is never left behind.
         grant = tokens.grant(current, session, now)
-        await record(
-            repository,
-            AuditEvent.LOGIN,
-            now,
-            user_id=user.id,
-            actor_id=user.id,
-            details={"session_id": str(session.id)},
-        )
-    events.login("success", subject, user_id=user.id)
+        await record_login(repository, user.id, session.id, now)
+    events.login("success", watched.subject, user_id=user.id)
+    await keep_hash_current(store, passwords, user, attempt.password)
     return grant
 
 
-async def _note(
-    store: AuthStore, user: User | None, subject: bytes, reason: str, now: datetime
-) -> None:
-    await record_refusal(
-        store,
-        AuditEvent.LOGIN,
-        now,
-        reason=reason,
-        user_id=None if user is None else user.id,
-        subject=subject,
-    )
+async def prove(
+    store: AuthStore, passwords: Passwords, guard: LoginGuard, attempt: Attempt, now: datetime
+) -> tuple[User, Watched]:
+    """The account whose password this is, once `let_in` has settled it.
 
-
-async def _unchanged(repository: AuthRepository, user: User) -> User:
-    """The account, if the password that was proved is still its password.
-
-    It stays so until the transaction ends: a password change that comes later finds the session
-    and ends it.
+    An address without an account is treated like one with, in work, answer and lock. Raises
+    WrongCredentials, AccountLocked, RateLimited and ServiceUnavailable.
     """
+    watched = guard.watch(attempt, now)
+    async with store.read() as repository:
+        refusal = await guard.refuse_early(repository, watched, now)
+        # Asked for in any case: the owner of a locked account is to see who tried.
+        user = await repository.users.by_email(attempt.email)
+    if refusal is not None:
+        await _note(store, user, watched, refusal, now)
+        raise refusal
+    # No connection is held meanwhile: a check may wait for its turn.
+    right = await passwords.verify(attempt.password, user.password_hash if user else None)
+    if user is None or not right:
+        raise await _refuse(store, guard, user, watched, now)
+    return user, watched
+
+
+async def let_in(
+    repository: AuthRepository,
+    guard: LoginGuard,
+    events: AuthEvents,
+    user: User,
+    watched: Watched,
+    now: datetime,
+) -> User:
+    """Settles a right password, in the transaction that opens the session.
+
+    The account stays as it is until that ends: a password change that comes later finds the
+    session and ends it. Raises AccountLocked and RateLimited, WrongCredentials when the password
+    was changed meanwhile, and AccountDisabled, to nobody who does not know the password.
+    """
+    await guard.settle_right(repository, watched, now)
     current = await repository.users.held(user.id)
     if current is None or current.password_hash != user.password_hash:
         raise WrongCredentials
+    if not current.is_active:
+        events.login("disabled", watched.subject, user_id=user.id)
+        raise AccountDisabled
     return current
 
 
-async def _keep_hash_current(
+@asynccontextmanager
+async def noting_refusal(
+    store: AuthStore, user: User, watched: Watched, now: datetime
+) -> AsyncIterator[None]:
+    """Records a refusal that undoes the transaction in the block, and so stands alone."""
+    try:
+        yield
+    except (AccountLocked, RateLimited, AccountDisabled, WrongCredentials) as refusal:
+        await _note(store, user, watched, refusal, now)
+        raise
+
+
+async def record_login(
+    repository: AuthRepository, user_id: UUID, session_id: UUID, now: datetime
+) -> None:
+    """Records a success, in the transaction that opened the session."""
+    await record(
+        repository,
+        AuditEvent.LOGIN,
+        now,
+        user_id=user_id,
+        actor_id=user_id,
+        details={"session_id": str(session_id)},
+    )
+
+
+async def keep_hash_current(
     store: AuthStore, passwords: Passwords, user: User, password: str
 ) -> None:
     """Hashes again with the parameters of the day; when there is no room, the next login does."""
@@ -176,3 +137,45 @@ async def _keep_hash_current(
             await repository.users.upgrade_hash(user.id, user.password_hash, renewed)
     except ServiceUnavailable:
         return
+
+
+async def _refuse(
+    store: AuthStore, guard: LoginGuard, user: User | None, watched: Watched, now: datetime
+) -> ApiError:
+    """Counts the wrong guess, which commits together with its record; returns the refusal."""
+    user_id = None if user is None else user.id
+    async with store.begin() as repository:
+        settled = await guard.settle_wrong(repository, watched, now)
+        await record(
+            repository,
+            AuditEvent.LOGIN,
+            now,
+            outcome=Outcome.FAILURE,
+            user_id=user_id,
+            subject=watched.subject,
+            details={"reason": _REASONS[type(settled.refusal)]},
+        )
+        if settled.locks_for is not None:
+            await record(
+                repository,
+                AuditEvent.ADDRESS_LOCKED,
+                now,
+                user_id=user_id,
+                subject=watched.subject,
+                details={"seconds": settled.locks_for},
+            )
+    guard.tell(watched, settled)
+    return settled.refusal
+
+
+async def _note(
+    store: AuthStore, user: User | None, watched: Watched, refusal: ApiError, now: datetime
+) -> None:
+    await record_refusal(
+        store,
+        AuditEvent.LOGIN,
+        now,
+        reason=_REASONS[type(refusal)],
+        user_id=None if user is None else user.id,
+        subject=watched.subject,
+    )

@@ -8,11 +8,13 @@ from uuid import UUID
 
 from services.auth.audit.event import AuditEvent, Outcome
 from services.auth.audit.recording import record, record_refusal
-from services.auth.domain import Ending, User, WrongCurrentPassword
+from services.auth.domain import Ending, Origin, SessionLife, User, WrongCurrentPassword
 from services.auth.events import AuthEvents
 from services.auth.passwords.hashing import Passwords
 from services.auth.passwords.strength import weakness
 from services.auth.repository import AuthStore
+from services.auth.tokens import Tokens
+from services.auth.usecases.cookie_sessions import CookieGrant, open_session
 from services.auth.usecases.lockout import Guess, Lockout
 from services.auth.usecases.sessions import live_user
 from shared.errors import RateLimited, ValidationFailed
@@ -23,13 +25,19 @@ async def change_password(
     passwords: Passwords,
     lockout: Lockout,
     events: AuthEvents,
+    tokens: Tokens,
+    cookie_life: SessionLife,
     *,
     session_id: UUID,
     current_password: str,
     new_password: str,
+    origin: Origin,
     now: datetime,
-) -> None:
+) -> CookieGrant | None:
     """Sets another password and ends the account's other sessions.
+
+    A browser's session is replaced by another one, which is returned: whoever knew the old cookie
+    knows nothing any longer (ASVS 7.2.4).
 
     Wrong guesses have a budget of their own, so a stolen access token neither finds the password
     nor locks its owner out. Raises ValidationFailed for a weak password, WrongCurrentPassword,
@@ -53,24 +61,30 @@ async def change_password(
         await _refuse(store, lockout, events, user, subject, now)
     new_hash = await passwords.hash(new_password)
     try:
-        await _replace(store, lockout, user, subject, session_id, new_hash, now)
+        grant = await _replace(
+            store, lockout, tokens, cookie_life, user, subject, session_id, new_hash, origin, now
+        )
     except (RateLimited, WrongCurrentPassword):
         await record_refusal(
             store, AuditEvent.PASSWORD_CHANGED, now, reason="overtaken", user_id=user.id
         )
         raise
     events.password_change("changed", user_id=user.id)
+    return grant
 
 
 async def _replace(
     store: AuthStore,
     lockout: Lockout,
+    tokens: Tokens,
+    cookie_life: SessionLife,
     user: User,
     subject: bytes,
     session_id: UUID,
     new_hash: str,
+    origin: Origin,
     now: datetime,
-) -> None:
+) -> CookieGrant | None:
     async with store.begin() as repository:
         limited_for = await lockout.settle_right(repository, subject, now)
         if limited_for is not None:
@@ -81,8 +95,9 @@ async def _replace(
         if not changed:
             # Somebody else was quicker, so what was given is no longer the current password.
             raise WrongCurrentPassword(details={"current_password": ["Is wrong."]})
+        by_cookie = await repository.cookie_sessions.alive(session_id, now) is not None
         ended = await repository.sessions.end_all(
-            user.id, Ending.PASSWORD_CHANGE, now, except_for=session_id
+            user.id, Ending.PASSWORD_CHANGE, now, except_for=None if by_cookie else session_id
         )
         await record(
             repository,
@@ -92,7 +107,11 @@ async def _replace(
             actor_id=user.id,
             details={"sessions_ended": len(ended)},
         )
+        grant = None
+        if by_cookie:
+            grant = await open_session(repository, tokens, cookie_life, user, origin, now)
         await repository.revocations.end_sessions(ended)
+        return grant
 
 
 async def _refuse(

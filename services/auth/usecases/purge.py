@@ -20,7 +20,7 @@ async def purge(store: AuthStore, now: datetime, *, revocations_kept: timedelta)
         return await repository.revocations.purge(now - revocations_kept, BATCH)
 
     removed = 0
-    for purge_some in (_sessions, _guesses, _api_keys, revocations):
+    for purge_some in (_sessions, _guesses, _failed_entries, _api_keys, revocations):
         for _ in range(MOST_BATCHES):
             async with store.read() as repository:
                 count = await purge_some(repository, now)
@@ -36,6 +36,10 @@ async def _sessions(repository: AuthRepository, now: datetime) -> int:
 
 async def _guesses(repository: AuthRepository, now: datetime) -> int:
     return await repository.guesses.purge(now, BATCH)
+
+
+async def _failed_entries(repository: AuthRepository, now: datetime) -> int:
+    return await repository.failed_entries.purge(now, BATCH)
 
 
 async def _api_keys(repository: AuthRepository, now: datetime) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp import ClientResponse, web
+from aiohttp import ClientResponse, DummyCookieJar, web
 from aiohttp.test_utils import TestClient
 from cryptography.hazmat.primitives import serialization
 from prometheus_client import CollectorRegistry
@@ -129,7 +129,7 @@ def start(aiohttp_client: AiohttpClient, auth_database_url: str) -> Start:
         settings = Settings(**{"database_url": auth_database_url, **PATIENT, **changes})
         service = build(settings)
         app = create_app(service, settings)
-        client = await aiohttp_client(app)
+        client = await aiohttp_client(app, cookie_jar=DummyCookieJar())
         return Auth(client, auth_database_url, service.registry)
 
     return start_one

@@ -27,7 +27,7 @@ async def test_each_login_is_a_session_with_its_device_and_address(auth: Auth) -
     body = {"email": "ada@example.com", "password": PASSWORD}
     headers = {
         "User-Agent": "Phone \u202e" + "x" * 300,
-        "X-Forwarded-For": "203.0.113.7, 10.0.0.1",
+        "X-Client-Address": "203.0.113.7",
     }
     await auth.post("login", body, headers=headers)
     phone, first = await listed(auth, grant["access_token"])

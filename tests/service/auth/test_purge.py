@@ -16,6 +16,9 @@ LOOK_UPS = (
     "SELECT * FROM users WHERE email = 'ada7@example.com'",
     f"SELECT 1 FROM sessions s JOIN users u ON u.id = user_id WHERE s.id = '{ID}' FOR UPDATE OF s",
     "SELECT locked_until FROM failed_guesses WHERE subject = '\\x00' FOR UPDATE",
+    "SELECT * FROM sessions WHERE cookie_hash = '\\x00' AND ended_at IS NULL",
+    "SELECT * FROM failed_entries WHERE source = '\\x00' ORDER BY expires_at DESC OFFSET 9 LIMIT 1",
+    f"SELECT source FROM failed_entries WHERE expires_at < now() ORDER BY expires_at {BATCHED}",
     f"SELECT id FROM sessions WHERE user_id = '{ID}' AND ended_at IS NULL ORDER BY id FOR UPDATE",
     f"SELECT id FROM sessions WHERE idle_expires_at < now() ORDER BY idle_expires_at {BATCHED}",
     f"SELECT subject FROM failed_guesses WHERE expires_at < now() ORDER BY expires_at {BATCHED}",
@@ -29,8 +32,9 @@ async def test_only_what_is_past_its_time_goes(auth: Auth) -> None:
     await auth.log_in("nobody@example.com", "seven-lazy-badgers-sing")
     store, now = auth.client.app[STORE], utc_now()
     assert await purge(store, now, revocations_kept=KEPT) == 0
-    assert await purge(store, now + timedelta(days=2), revocations_kept=KEPT) == 2
+    assert await purge(store, now + timedelta(days=2), revocations_kept=KEPT) == 6
     assert await auth.sql("SELECT 1 FROM failed_guesses") == []
+    assert await auth.sql("SELECT 1 FROM failed_entries") == []
     assert len(await auth.sql("SELECT 1 FROM sessions")) == 2
     assert await purge(store, now + timedelta(days=8), revocations_kept=KEPT) == 2
     assert await auth.sql("SELECT 1 FROM sessions") == []
@@ -69,6 +73,10 @@ async def test_no_look_up_of_a_login_or_a_refresh_reads_a_whole_table(auth: Auth
     await auth.sql(
         "INSERT INTO failed_guesses SELECT sha256(n::text::bytea), 1, NULL, now() +"
         " interval '1 day' FROM generate_series(1, 3000) n"
+    )
+    await auth.sql(
+        "INSERT INTO failed_entries SELECT sha256((n % 100)::text::bytea),"
+        " sha256(n::text::bytea), now() + interval '1 day' FROM generate_series(1, 3000) n"
     )
     await auth.sql(
         "INSERT INTO revocations SELECT n, 'session', gen_random_uuid(), NULL, now() FROM"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.clients import Clients, limiter_key, parse_address, parse_networks
+from services.gateway.clients import Clients, parse_networks
+from shared.client_address import counted_address, parse_address
 from tests.unit.gateway.exchanges import exchange
 
 PROXIES = parse_networks("10.0.0.0/8, 2001:db8:ffff::/48")
@@ -72,7 +73,7 @@ def test_a_flood_of_peers_is_not_remembered_for_ever() -> None:
     ],
 )
 def test_limits_count_ipv6_by_its_network(address: str, key: str) -> None:
-    assert limiter_key(address) == key
+    assert counted_address(address) == key
 
 
 @pytest.mark.parametrize("text", ["", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "[", "[]:1"])

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Config
 from services.gateway.config_file import ConfigError, read_config
+from services.gateway.csrf import CsrfStage
 from services.gateway.downstream.server import Server
 from services.gateway.headers import security_headers
 from services.gateway.identify import IdentityStage
@@ -34,6 +35,7 @@ from services.gateway.reload import Reloader, transports
 from services.gateway.rules import make_rules
 from services.gateway.settings import Settings
 from services.gateway.upstream.upstreams import Upstreams
+from shared.cookies import Cookies
 from shared.health import Check, Health
 from shared.identity import AccessTokenVerifier
 from shared.jwks import JwksCache, http_fetch
@@ -126,14 +128,16 @@ def _gateway(
     verifier = AccessTokenVerifier(
         jwks, issuer=settings.token_issuer, audience=settings.token_audience
     )
+    cookies = Cookies(production=not settings.development)
     observer.config_taken(config.digest)
     return Gateway(
         rules=make_rules(config, observer.version_seen),
         clients=clients,
-        identity=IdentityStage(verifier, link.revoked, registry, link.auth),
+        identity=IdentityStage(verifier, link.revoked, registry, link.auth, cookies=cookies),
+        csrf=CsrfStage(clients, registry, production=cookies.production),
         limits=limits,
         pages=Pages(sources, limits, clients),
-        security=security_headers(production=not settings.development),
+        security=security_headers(production=cookies.production),
     )
 
 

@@ -14,6 +14,7 @@ class Cors:
         self._any = "*" in rules.allow_origins
         self._origins = frozenset(origin.encode() for origin in rules.allow_origins)
         self.enabled = bool(rules.allow_origins)
+        self._with_cookies = rules.allow_credentials
         self._on_all: Headers = [
             (b"access-control-expose-headers", ", ".join(rules.expose_headers).encode())
         ]
@@ -24,6 +25,10 @@ class Cors:
             (b"access-control-allow-headers", ", ".join(rules.allow_headers).encode()),
             (b"access-control-max-age", b"%d" % rules.max_age),
         ]
+
+    def trusts(self, origin: bytes) -> bool:
+        """Whether pages of `origin` may act with their readers' cookies."""
+        return self._with_cookies and origin in self._origins
 
     def welcome(self, exchange: Exchange) -> Answer | None:
         """Adds the fields that are due; returns the whole answer where this was a preflight."""

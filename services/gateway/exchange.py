@@ -56,6 +56,7 @@ class Exchange:
         "chunked",
         "client_address",
         "content_length",
+        "csrf_key",
         "fields",
         "headers",
         "method",
@@ -114,6 +115,7 @@ class Exchange:
         self.template: str = "unmatched"  # bounded set: the `route` label of metrics and log
         self.principal: Principal | None = None
         self.authorization: bytes | None = None  # goes on in place of another credential
+        self.csrf_key: bytes | None = None  # there when the identity is that of a session cookie
         self.quota: Quota | None = None
         self.answer_headers: Headers = []  # goes on every answer, errors too; Vary is apart:
         self.vary: bytes = b""  # the request fields that the stages looked at

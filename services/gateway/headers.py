@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.gateway.clients import Clients
 from services.gateway.config import Access
+from services.gateway.cookies import LOGIN_PATHS, cookies_for_service
 from services.gateway.exchange import Exchange, Headers
-from services.gateway.identify import SESSION_COOKIES
 
 # Framing and connection belong to one hop (RFC 9110 section 7.6.1); the data plane sets its own.
 HOP_BY_HOP = frozenset(
@@ -27,10 +27,10 @@ IDENTITY_NAMES = frozenset(
     {
         b"client-ip", b"forwarded", b"remote-addr", b"remote-user", b"true-client-ip",
         b"cf-connecting-ip", b"fastly-client-ip", b"x-accel-redirect", b"x-api-key",
-        b"x-cluster-client-ip", b"x-email", b"x-envoy-external-address", b"x-groups",
-        b"x-http-method", b"x-http-method-override", b"x-method-override", b"x-original-url",
-        b"x-originating-ip", b"x-real-ip", b"x-request-id", b"x-rewrite-url", b"x-role",
-        b"x-roles", b"x-scopes", b"x-subject", b"x-tenant", b"x-userinfo", b"x-user",
+        b"x-cluster-client-ip", b"x-csrf-token", b"x-email", b"x-envoy-external-address",
+        b"x-groups", b"x-http-method", b"x-http-method-override", b"x-method-override",
+        b"x-original-url", b"x-originating-ip", b"x-real-ip", b"x-request-id", b"x-rewrite-url",
+        b"x-role", b"x-roles", b"x-scopes", b"x-subject", b"x-tenant", b"x-userinfo", b"x-user",
         b"x-username",
     }
 )  # fmt: skip
@@ -56,7 +56,7 @@ _NAMES_REMEMBERED = 2_048
 def forwarded_headers(exchange: Exchange, access: Access, clients: Clients) -> Headers:
     """The end-to-end request fields, without spoofed ones, and the gateway's own.
 
-    On a route that looks at no identity, none is passed on.
+    On a route that looks at no identity, none is passed on; a login gets its device cookie.
     """
     kept: Headers = []
     for field in exchange.headers:
@@ -68,30 +68,18 @@ def forwarded_headers(exchange: Exchange, access: Access, clients: Clients) -> H
             kept.append(field)
     fields = exchange.fields
     if b"connection" in fields:
-        named = _listed(exchange.header_values(b"connection"))
-        kept = [field for field in kept if field[0] not in named]
-    if access is Access.NONE:
-        kept = [field for field in kept if field[0] not in (b"authorization", b"cookie")]
-    elif b"cookie" in fields:
-        kept = without_session(kept)
+        listed = _listed(exchange.header_values(b"connection"))
+        kept = [field for field in kept if field[0] not in listed]
+    named = access is not Access.NONE
+    if not named:
+        kept = [field for field in kept if field[0] != b"authorization"]
+    if b"cookie" in fields:
+        login = exchange.service_path in LOGIN_PATHS
+        kept = cookies_for_service(kept, login=login, others=named)
     if exchange.authorization is not None:
         kept.append((b"authorization", exchange.authorization))
     kept.append((b"x-request-id", exchange.request_id.encode("ascii")))
     kept += _provenance(exchange, fields.get(b"host", b""), clients)
-    return kept
-
-
-def without_session(headers: Headers) -> Headers:
-    """`headers` with session cookies taken out: a service never sees the raw credential."""
-    kept: Headers = []
-    for name, value in headers:
-        if name != b"cookie":
-            kept.append((name, value))
-            continue
-        pairs = [pair.strip(b" \t") for pair in value.split(b";")]
-        left = [pair for pair in pairs if pair.partition(b"=")[0].strip() not in SESSION_COOKIES]
-        if left:
-            kept.append((b"cookie", b"; ".join(left)))
     return kept
 
 
@@ -110,10 +98,15 @@ def _listed(connection: list[bytes]) -> frozenset[bytes]:
 
 
 def _provenance(exchange: Exchange, host: bytes, clients: Clients) -> Headers:
-    """X-Forwarded-For, -Proto and -Host; what a trusted proxy said of them is carried on."""
+    """X-Forwarded-For, -Proto and -Host; what a trusted proxy said of them is carried on.
+
+    X-Client-Address is what the gateway makes of it all.
+    """
     peer = exchange.peer
+    client = (b"x-client-address", exchange.client_address.encode())
     if not clients.trusts(peer):
         return [
+            client,
             (b"x-forwarded-for", peer.encode()),
             (b"x-forwarded-proto", b"http"),
             (b"x-forwarded-host", host),
@@ -121,6 +114,7 @@ def _provenance(exchange: Exchange, host: bytes, clients: Clients) -> Headers:
     before = exchange.header_values(b"x-forwarded-for")
     said = exchange.header(b"x-forwarded-proto")
     return [
+        client,
         (b"x-forwarded-for", b", ".join([*before, peer.encode()])),
         (b"x-forwarded-proto", said if said in (b"http", b"https") else b"http"),
         (b"x-forwarded-host", exchange.header(b"x-forwarded-host") or host),
@@ -136,6 +130,21 @@ def security_headers(*, production: bool) -> Headers:
     if production:
         headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
     return headers
+
+
+def kept_private(headers: Headers) -> Headers:
+    """`headers` of an answer to a session, which no cache may give to anybody else.
+
+    A service that says nothing of caching does not know that it answers a browser's cookie.
+    """
+    said = b", ".join(value for name, value in headers if name == b"cache-control")
+    directives = [one.strip() for one in said.lower().split(b",") if one.strip()]
+    if b"no-store" in directives or b"private" in directives:
+        return headers
+    kept = [one for one in directives if one != b"public" and not one.startswith(b"s-maxage")]
+    value = b", ".join([b"private", *kept]) if directives else b"no-store"
+    others = [field for field in headers if field[0] != b"cache-control"]
+    return [*others, (b"cache-control", value)]
 
 
 # For answers that are data. A service's own page, or ours, may bring its own policy.

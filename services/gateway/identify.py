@@ -5,16 +5,16 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from services.gateway.config import Access
+from services.gateway.cookies import LOGIN_PATHS, cookie_values
 from services.gateway.exchange import Exchange
-from services.gateway.identity.api_keys import ApiKeys, Exchanger
+from services.gateway.headers import join_vary
+from services.gateway.identity.exchanges import API_KEY, Exchanger, Exchanges, Kind
 from services.gateway.identity.revoked import Revoked
+from services.gateway.identity.sessions import SessionEnded
+from shared.cookies import SESSION_SECRET, Cookies
 from shared.errors import BadRequest, InvalidToken, Unauthorized
 from shared.identity import AccessTokenVerifier, bearer_token
 from shared.tally import Tally
-
-# Cookies that carry a session: `session` in development, the other one over TLS.
-SESSION_COOKIES = frozenset({b"session", b"__Host-session"})
-
 
 _HIT, _MISS = ("hit",), ("miss",)
 
@@ -28,6 +28,8 @@ class IdentityStage:
         revoked: Revoked,
         registry: CollectorRegistry,
         auth: Exchanger | None = None,
+        *,
+        cookies: Cookies,
     ) -> None:
         self._verifier = verifier
         self._revoked = revoked
@@ -43,10 +45,21 @@ class IdentityStage:
             ("result",),
             registry=registry,
         )
-        self._api_keys = ApiKeys(auth, verifier, revoked, key_lookups)
+        session_lookups = Tally(
+            "session_lookups_total",
+            "Session cookies by whether their token was known; junk fails by its checksum",
+            ("result",),
+            registry=registry,
+        )
+        self._cookie = cookies.session.encode()
+        session = Kind(
+            "session", SESSION_SECRET.fits, lambda: SessionEnded(cookies.clear_session())
+        )
+        self._api_keys = Exchanges(API_KEY, auth, verifier, revoked, key_lookups)
+        self._sessions = Exchanges(session, auth, verifier, revoked, session_lookups)
 
     async def establish(self, exchange: Exchange, access: Access) -> None:
-        """Sets `principal`, and `authorization` where a key stands for a token.
+        """Sets `principal`, and `authorization` where a key or a session stands for a token.
 
         Where `access` is none no credential is looked at.
 
@@ -56,7 +69,7 @@ class IdentityStage:
         """
         if access is Access.NONE:
             return
-        authorization = _one_credential(exchange)
+        authorization, session = self._one_credential(exchange)
         if authorization is not None:
             text = authorization.decode("latin-1")
             # Verified tokens are found by their text, so the usual spelling needs no parsing.
@@ -74,28 +87,43 @@ class IdentityStage:
             exchanged = await self._api_keys.find(exchange.fields[b"x-api-key"])
             exchange.principal = exchanged.principal
             exchange.authorization = exchanged.authorization
+        elif session is not None and await self._enter(exchange, session):
+            return
         elif access is Access.REQUIRED:
             raise Unauthorized
 
+    async def _enter(self, exchange: Exchange, session: bytes) -> bool:
+        """Whether the session gives an identity; at a login one that has ended just does not."""
+        exchange.vary = join_vary(exchange.vary, b"Cookie")
+        self._revoked.check()
+        try:
+            exchanged = await self._sessions.find(session)
+        except SessionEnded:
+            if exchange.service_path in LOGIN_PATHS:
+                return False
+            raise
+        exchange.principal = exchanged.principal
+        exchange.authorization = exchanged.authorization
+        exchange.csrf_key = exchanged.csrf_key
+        return True
 
-def _one_credential(exchange: Exchange) -> bytes | None:
-    """The Authorization header, when there is one. Raises BadRequest for several credentials."""
-    fields = exchange.fields
-    authorization = fields.get(b"authorization")
-    if (
-        len(fields) == len(exchange.headers)
-        and b"x-api-key" not in fields
-        and b"cookie" not in fields
-    ):
-        return authorization
-    credentials = len(exchange.header_values(b"authorization"))
-    keys = len(exchange.header_values(b"x-api-key"))
-    sessions = sum(map(has_session_cookie, exchange.header_values(b"cookie")))
-    if credentials + keys + sessions > 1:
-        raise BadRequest("More than one credential was sent")
-    return authorization
+    def _one_credential(self, exchange: Exchange) -> tuple[bytes | None, bytes | None]:
+        """The Authorization header and the session cookie. Raises BadRequest for several.
 
-
-def has_session_cookie(value: bytes) -> bool:
-    """Whether a Cookie header carries a session."""
-    return any(pair.partition(b"=")[0].strip() in SESSION_COOKIES for pair in value.split(b";"))
+        A cookie by the name of another environment is not ours: in production a neighbouring host
+        can plant one called `session`.
+        """
+        fields = exchange.fields
+        authorization = fields.get(b"authorization")
+        if (
+            len(fields) == len(exchange.headers)
+            and b"x-api-key" not in fields
+            and b"cookie" not in fields
+        ):
+            return authorization, None
+        sessions = cookie_values(exchange, self._cookie)
+        credentials = len(exchange.header_values(b"authorization"))
+        keys = len(exchange.header_values(b"x-api-key"))
+        if credentials + keys + len(sessions) > 1:
+            raise BadRequest("More than one credential was sent")
+        return authorization, sessions[0] if sessions else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Route
+from services.gateway.csrf import CsrfStage
 from services.gateway.exchange import Answer, Decision, Exchange, Forward, Headers
 from services.gateway.headers import answer_headers, forwarded_headers
 from services.gateway.identify import IdentityStage
@@ -24,6 +25,7 @@ class Gateway:
     rules: Rules
     clients: Clients
     identity: IdentityStage
+    csrf: CsrfStage
     limits: LimitStage
     pages: Pages
     security: Headers
@@ -50,6 +52,7 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
     if route is not None:
         exchange.template = route.templates[exchange.api_version or ""]
     await gateway.identity.establish(exchange, access_to(page, route))
+    gateway.csrf.check(exchange, rules.cors)
     # What no route matches is limited too: a scanner is a client like any other.
     if page is None or page.limited:
         await gateway.limits.spend(exchange, rules.policies, gateway.clients.key(exchange))

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.gateway import normalize, pipeline, provenance
 from services.gateway.exchange import Answer, Decision, Exchange, Headers, Inspect, Relay
-from services.gateway.headers import answer_headers
+from services.gateway.headers import answer_headers, kept_private
 from services.gateway.observe import Observer
 from services.gateway.pipeline import Gateway
 from services.gateway.routes import split_version
@@ -36,7 +36,7 @@ class GatewayPolicy:
         assert route is not None
         if normalize.is_to_inspect(route, status, headers):
             return Inspect(normalize.MAX_ERROR_BODY)
-        own = normalize.relayed(exchange, status, headers)
+        own = self._relayed(exchange, status, headers)
         return Relay(status, answer_headers(exchange, self._security, own))
 
     def rewrite(
@@ -44,7 +44,7 @@ class GatewayPolicy:
     ) -> Answer:
         error = normalize.foreign_error(exchange, status, headers, body, complete=complete)
         if error is None:
-            own = normalize.relayed(exchange, status, headers)
+            own = self._relayed(exchange, status, headers)
             return Answer(status, answer_headers(exchange, self._security, own), body)
         answer = self._render(exchange, error, provenance.of_status(status))
         return Answer(answer.status, answer.headers + normalize.kept_beside(headers), answer.body)
@@ -53,6 +53,10 @@ class GatewayPolicy:
         if exchange.request_id:
             self._under_way -= 1
         self._observer.finished(exchange, status, bytes_in, bytes_out)
+
+    def _relayed(self, exchange: Exchange, status: int, headers: Headers) -> Headers:
+        own = normalize.relayed(exchange, status, headers)
+        return own if exchange.csrf_key is None else kept_private(own)
 
     def _render(self, exchange: Exchange, error: ApiError, proxy_status: bytes | None) -> Answer:
         gateway = self._gateway

@@ -4,102 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
-from typing import Any
 
 import jwt
 import pytest
 from aiohttp import ClientError, WSMsgType, web
 
-from services.auth.app import build
-from services.auth.settings import Settings
-from shared.app import create_app
+from tests.integration.doors import AuthProcess, Open
 from tests.service.auth.conftest import eventually
-from tests.service.gateway.door import GENEROUS, Door, Upstream, door, upstream
+from tests.service.gateway.door import Door, Upstream
 
-KEY = "the-service-key-of-the-tests-only"
 PASSWORD = "seven-lazy-otters-paint"
 PERSON = {"name": "Ada Lovelace", "email": "ada@example.com", "password": PASSWORD}
-ROUTES = """
-[[routes]]
-prefix = "/auth"
-upstream = "auth"
-auth = "optional"
-[[routes]]
-prefix = "/tasks"
-upstream = "tasks"
-auth = "required"
-"""
-
-
-class AuthProcess:
-    """A replica of auth on a port of its own, which can go away and come back."""
-
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
-        self._runner: web.AppRunner | None = None
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        settings = Settings(
-            database_url=self._database_url,
-            service_credentials=KEY,
-            hash_queue_seconds=60.0,
-            environment="development",
-        )
-        app = create_app(build(settings), settings)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def stop(self) -> None:
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
-
-
-@pytest.fixture
-async def auth(auth_database_url: str) -> AsyncIterator[AuthProcess]:
-    process = AuthProcess(auth_database_url)
-    await process.start()
-    yield process
-    await process.stop()
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Upstream]:
-    async with upstream() as started:
-        yield started
-
-
-Open = Callable[..., Awaitable[Door]]
-
-
-@pytest.fixture
-async def open_door(auth: AuthProcess, service: Upstream, tmp_path: Path) -> AsyncIterator[Open]:
-    """Opens one more gateway."""
-    config = tmp_path / "gateway.toml"
-    config.write_text(GENEROUS + ROUTES)
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def one(*, ready: bool = True, **changes: Any) -> Door:
-            settings = {"auth_upstream": auth.url, "service_credential": KEY, **changes}
-            opened = await stack.enter_async_context(door(config, service, **settings))
-            if ready:
-                await eventually(lambda: knows_what_is_revoked(opened))
-            return opened
-
-        yield one
-
-
-async def knows_what_is_revoked(opened: Door) -> bool:
-    return await opened.health.ready()
 
 
 async def register(opened: Door) -> str:

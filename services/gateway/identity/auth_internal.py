@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,6 +20,14 @@ EXCHANGE_SECONDS = 3.0
 
 class AuthAway(Exception):
     """Auth did not answer, or not as agreed; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What auth gave for a credential: a token, and for a session the key of its CSRF tokens."""
+
+    token: str
+    csrf_key: bytes | None = None
 
 
 class AuthInternal:
@@ -44,8 +53,8 @@ class AuthInternal:
             raise AuthAway(f"status {status}")
         return document
 
-    async def exchange(self, credential: dict[str, str]) -> str | None:
-        """The access token for another credential, None for one that is not good.
+    async def exchange(self, credential: dict[str, str]) -> Bought | None:
+        """What another credential stands for, None for one that is not good.
 
         Raises AuthAway.
         """
@@ -57,8 +66,11 @@ class AuthInternal:
         try:
             if status != 200:
                 raise AuthAway(f"status {status}")
-            return str(document["access_token"])
-        except (KeyError, TypeError) as error:
+            csrf_key = document["csrf_key"]
+            return Bought(
+                str(document["access_token"]), None if csrf_key is None else csrf_key.encode()
+            )
+        except (AttributeError, KeyError, TypeError) as error:
             raise AuthAway("no access token in the answer") from error
 
     async def _call(

@@ -11,9 +11,10 @@ from services.gateway.headers import (
     answer_headers,
     forwarded_headers,
     join_vary,
+    kept_private,
     security_headers,
-    without_session,
 )
+from services.gateway.routes import split_version
 from tests.unit.gateway.exchanges import exchange
 
 NOBODY = Clients(())
@@ -33,8 +34,8 @@ def forwarded(
         "x-user-id", "x-user", "x-auth-user", "x-consumer-id", "x-tasklane-user",
         "x-forwarded-user", "x-forwarded-email", "x-forwarded-prefix", "x-real-ip",
         "true-client-ip", "forwarded", "remote-user", "x-remote-user", "x-original-url",
-        "x-rewrite-url", "x-http-method-override", "x-api-key", "x-role",
-        "x-envoy-external-address",
+        "x-rewrite-url", "x-http-method-override", "x-api-key", "x-role", "x-csrf-token",
+        "x-client-address", "x-envoy-external-address",
     ],
 )  # fmt: skip
 def test_what_looks_like_identity_is_stripped(name: str) -> None:
@@ -82,6 +83,7 @@ def test_a_route_without_identity_passes_none_on() -> None:
     found = forwarded(request, Access.NONE)
     assert found.keys() == {
         b"x-request-id", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host",
+        b"x-client-address",
     }  # fmt: skip
 
 
@@ -96,7 +98,42 @@ def test_a_route_without_identity_passes_none_on() -> None:
     ],
 )
 def test_session_cookies_stay_here(cookie: bytes, left: bytes | None) -> None:
-    assert dict(without_session([(b"cookie", cookie)])).get(b"cookie") == left
+    assert forwarded(exchange(cookie=cookie.decode())).get(b"cookie") == left
+
+
+@pytest.mark.parametrize(
+    ("path", "access", "left"),
+    [
+        ("/api/v2/tasks", Access.REQUIRED, b"theme=dark"),
+        ("/api/v2/tasks", Access.NONE, None),
+        ("/api/v2/auth/profile", Access.OPTIONAL, b"theme=dark"),
+        ("/api/v2/auth/login", Access.OPTIONAL, b"device=d; theme=dark; __Host-device=h"),
+        ("/api/v2/auth/session-login", Access.NONE, b"device=d; __Host-device=h"),
+    ],
+)
+def test_a_device_cookie_goes_to_a_login_only(
+    path: str, access: Access, left: bytes | None
+) -> None:
+    cookie = "session=s; device=d; theme=dark; __Host-device=h"
+    request = exchange(path, cookie=cookie)
+    split_version(request)
+    assert forwarded(request, access).get(b"cookie") == left
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (None, b"no-store"),
+        (b"no-store", b"no-store"),
+        (b"private, no-cache", b"private, no-cache"),
+        (b"Private", b"Private"),
+        (b"public, max-age=300, s-maxage=9", b"private, max-age=300"),
+        (b"max-age=300", b"private, max-age=300"),
+    ],
+)
+def test_an_answer_to_a_session_is_kept_by_no_shared_cache(said: bytes | None, kept: bytes) -> None:
+    headers = [] if said is None else [(b"cache-control", said)]
+    assert [value for _, value in kept_private(headers)] == [kept]
 
 
 def test_forwarding_fields_of_an_untrusted_peer_are_replaced() -> None:
@@ -120,8 +157,10 @@ def test_forwarding_fields_of_a_trusted_peer_are_carried_on() -> None:
         x_forwarded_proto="https",
         x_forwarded_host="api.example",
     )
+    PROXIES.locate(request)
     found = forwarded(request, clients=PROXIES)
     assert found[b"x-forwarded-for"] == b"198.51.100.9, 10.0.0.2, 10.0.0.1"
+    assert found[b"x-client-address"] == b"198.51.100.9"
     assert found[b"x-forwarded-proto"] == b"https"
     assert found[b"x-forwarded-host"] == b"api.example"
 

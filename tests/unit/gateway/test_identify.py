@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry
 from services.gateway.config import Access
 from services.gateway.identify import IdentityStage
 from services.gateway.identity.revoked import Revocation, Revoked
+from services.gateway.identity.sessions import SessionEnded
+from shared.cookies import Cookies
 from shared.errors import ApiError, BadRequest, InvalidToken, ServiceUnavailable, Unauthorized
 from tests import tokens
 from tests.unit.gateway.exchanges import exchange
@@ -22,14 +24,16 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def stage(registry: CollectorRegistry) -> IdentityStage:
-    return IdentityStage(tokens.verifier(), Revoked(followed=False), registry)
+    return IdentityStage(
+        tokens.verifier(), Revoked(followed=False), registry, cookies=Cookies(production=False)
+    )
 
 
 async def test_a_revoked_token_is_refused_although_it_was_verified_before(
     registry: CollectorRegistry,
 ) -> None:
     revoked = Revoked(followed=True)
-    stage = IdentityStage(tokens.verifier(), revoked, registry)
+    stage = IdentityStage(tokens.verifier(), revoked, registry, cookies=Cookies(production=False))
     session = uuid4()
     request = exchange(authorization=f"Bearer {tokens.token(sid=str(session))}")
     with pytest.raises(ServiceUnavailable):
@@ -61,11 +65,15 @@ async def test_a_good_token_makes_a_principal(stage: IdentityStage, access: Acce
         (Access.OPTIONAL, {"authorization": "Bearer \xff.\xff.\xff"}, InvalidToken),
         (Access.REQUIRED, {"x_api_key": "k"}, Unauthorized),
         (Access.OPTIONAL, {"x_api_key": "k"}, Unauthorized),
-        (Access.REQUIRED, {"cookie": "session=s"}, Unauthorized),
+        (Access.REQUIRED, {"cookie": "session=s"}, SessionEnded),
         (Access.REQUIRED, {"authorization": ["Bearer a", "Bearer b"]}, BadRequest),
         (Access.OPTIONAL, {"authorization": "Bearer a", "x_api_key": "k"}, BadRequest),
         (Access.OPTIONAL, {"authorization": "Bearer a", "cookie": "session=s"}, BadRequest),
-        (Access.OPTIONAL, {"x_api_key": "k", "cookie": "a=1; __Host-session=s"}, BadRequest),
+        (Access.OPTIONAL, {"x_api_key": "k", "cookie": "a=1; session=s"}, BadRequest),
+        (Access.OPTIONAL, {"cookie": "session=s; session=t"}, BadRequest),
+        (Access.OPTIONAL, {"cookie": ["session=s", "session=s"]}, BadRequest),
+        (Access.OPTIONAL, {"cookie": "session=s"}, SessionEnded),
+        (Access.REQUIRED, {"cookie": "__Host-session=s"}, Unauthorized),
         (Access.OPTIONAL, {"x_api_key": ["k", "k"]}, BadRequest),
     ],
 )
@@ -82,7 +90,7 @@ async def test_refused(
         assert caught.value.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("headers", [{}, {"cookie": "session=s"}, {"cookie": "theme=dark"}])
+@pytest.mark.parametrize("headers", [{}, {"cookie": "__Host-session=s"}, {"cookie": "theme=dark"}])
 async def test_anonymous_where_identity_is_optional(
     stage: IdentityStage, headers: dict[str, str]
 ) -> None:

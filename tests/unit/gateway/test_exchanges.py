@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.gateway.identity.api_keys import MOST_AT_ONCE, ApiKeys
-from services.gateway.identity.auth_internal import AuthAway
+from services.gateway.identity.auth_internal import AuthAway, Bought
+from services.gateway.identity.exchanges import API_KEY, MOST_AT_ONCE, Exchanges
 from services.gateway.identity.revoked import Revocation, Revoked
 from shared.api_keys import new_api_key
 from shared.errors import ServiceUnavailable, Unauthorized
@@ -31,12 +31,12 @@ class FakeAuth:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def exchange(self, credential: dict[str, str]) -> str | None:
+    async def exchange(self, credential: dict[str, str]) -> Bought | None:
         self.asked += 1
         await self.may_answer.wait()
         if self.away:
             raise AuthAway("gone")
-        return self.token
+        return None if self.token is None else Bought(self.token)
 
 
 class Clock:
@@ -53,7 +53,9 @@ class Bench:
         self.revoked = Revoked(followed=True)
         self.clock = Clock()
         tally = Tally("lookups_total", "x", ("result",), registry=CollectorRegistry())
-        self.keys = ApiKeys(self.auth, tokens.verifier(), self.revoked, tally, self.clock)
+        self.keys = Exchanges(
+            API_KEY, self.auth, tokens.verifier(), self.revoked, tally, self.clock
+        )
 
 
 @pytest.fixture

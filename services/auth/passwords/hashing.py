@@ -35,8 +35,11 @@ class Passwords:
         self._argon2 = PasswordHasher(
             time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=PARALLELISM, type=Type.ID
         )
-        # What the password of nobody is checked against, with the cost of a real check.
+        # What the password of nobody is checked against, with the cost of a real check and by
+        # the same steps: it has the form of a hash that would be stored today.
         self._decoy = self._argon2.hash(secrets.token_bytes(32))
+        mark = f"{_PEPPER_MARK}{peppers.current}" if peppers.current else ""
+        self._nobodys = mark + self._decoy
 
     async def hash(self, password: str) -> str:
         """The text to store for `password`. Raises ServiceUnavailable when there is no room."""
@@ -61,15 +64,14 @@ class Passwords:
         return key_id != self._peppers.current or self._argon2.check_needs_rehash(phc)
 
     def _usable(self, password: str, stored: str | None) -> tuple[bytes, str]:
-        if stored is not None:
-            key_id, phc = _split(stored)
-            mixed = self._peppers.mix(password, key_id)
-            if mixed is None:
-                log.error("pepper_missing", key_id=key_id)
-            elif not _is_affordable(phc):
-                log.error("stored_hash_refused")
-            else:
-                return mixed, phc
+        key_id, phc = _split(self._nobodys if stored is None else stored)
+        mixed = self._peppers.mix(password, key_id)
+        if mixed is None:
+            log.error("pepper_missing", key_id=key_id)
+        elif not _is_affordable(phc):
+            log.error("stored_hash_refused")
+        else:
+            return mixed, phc
         return secrets.token_bytes(32), self._decoy
 
     def _matches(self, phc: str, mixed: bytes) -> bool:

@@ -16,7 +16,7 @@ from tests.service.auth.conftest import PASSWORD, Auth, Start, error_of, eventua
 from tests.service.auth.test_administration import ask, someone
 
 WRONG = "eight-wise-herons-sing"
-FROM = {"User-Agent": "Firefox/1", "X-Forwarded-For": "203.0.113.7, 10.0.0.1"}
+FROM = {"User-Agent": "Firefox/1", "X-Client-Address": "203.0.113.7"}
 
 
 async def audit(auth: Auth, token: str, query: str = "", path: str = "audit") -> list[Any]:

@@ -54,8 +54,11 @@ async def chunks(body: bytes) -> AsyncIterator[bytes]:
 
 
 def read(name: str, body: bytes) -> tuple[list[Any], list[Any]]:
+    async def take(intake: Intake) -> None:
+        await FORMATS[name].read(chunks(body), intake)
+
     with Intake() as intake:
-        asyncio.run(FORMATS[name].read(chunks(body), intake))
+        asyncio.run(take(intake))
         return [intake.task(at) for at in range(len(intake.candidates))], intake.refusals
 
 

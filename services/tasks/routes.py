@@ -42,8 +42,8 @@ _PRECONDITION = (TaskChanged, PreconditionRequired)
 _KEYED = (RequestInFlight, IdempotencyMismatch)
 _EXAMPLE = {"title": "Write the report", "priority": 4, "due_date": "2030-01-31T17:00:00+01:00"}
 _IMPORT = """
-Takes JSON Lines, CSV with a header row, iCalendar VTODOs and todo.txt, as `format` or else the
-Content-Type says. JSON Lines are one JSON object a line: `title`, and any of `external_id,
+Takes JSON Lines, CSV with a header row (commas, semicolons or tabs), iCalendar VTODOs and todo.txt,
+as `format` or else the Content-Type says. JSON Lines are one JSON object a line: `title`, and any of `external_id,
 description, priority, completed, completed_at, created_at, due_date, labels, parent_external_id`,
 such as
 
@@ -52,9 +52,9 @@ such as
 
 Good lines are imported, 500 at a time and parents before their children; bad ones are named with
 their errors and change nothing. A request that is cut off may have imported some: sent again it
-imports the others. A line whose `external_id` is that of a task that you have counts as unchanged and leaves
-the task as it is, so a file can be sent again; a line without one is known again by its content.
-`parent_external_id` may name a line further down. At most 64 MiB and 100,000 lines.
+imports the others. A line whose `external_id` is that of a task that you have counts as unchanged
+and leaves the task as it is, so a file can be sent again; a line without one is known again by its
+content. `parent_external_id` may name a line further down. At most 64 MiB and 100,000 lines.
 """.strip()
 
 V1 = (

@@ -48,7 +48,7 @@ async def test_parents_come_before_their_children_in_the_feed(ann: Client) -> No
     ]
     lines += [{"external_id": f"{n}", "title": "t"} for n in range(LINES - 5, LINES)]
     assert (await ann.imported(jsonl(*lines))).data["imported"] == LINES
-    known = set()
+    known: set[str] = set()
     for change in await ann.changes():
         assert change["task"]["parent_id"] in known | {None}
         known.add(change["task_id"])

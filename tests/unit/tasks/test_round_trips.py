@@ -55,7 +55,11 @@ async def chunks(body: bytes) -> AsyncIterator[bytes]:
 
 def read(name: str, body: bytes) -> tuple[list[Any], list[Any]]:
     with Intake() as intake:
-        asyncio.run(FORMATS[name].read(chunks(body), intake))
+
+        async def work() -> None:
+            await FORMATS[name].read(chunks(body), intake)
+
+        asyncio.run(work())
         return [intake.task(at) for at in range(len(intake.candidates))], intake.refusals
 
 

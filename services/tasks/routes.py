@@ -43,9 +43,9 @@ _KEYED = (RequestInFlight, IdempotencyMismatch)
 _EXAMPLE = {"title": "Write the report", "priority": 4, "due_date": "2030-01-31T17:00:00+01:00"}
 _IMPORT = """
 Takes JSON Lines, CSV with a header row (commas, semicolons or tabs), iCalendar VTODOs and todo.txt,
-as `format` or else the Content-Type says. JSON Lines are one JSON object a line: `title`, and any of `external_id,
-description, priority, completed, completed_at, created_at, due_date, labels, parent_external_id`,
-such as
+as `format` or else the Content-Type says. JSON Lines are one JSON object a line: `title`, and any
+of `external_id, description, priority, completed, completed_at, created_at, due_date, labels,
+parent_external_id`, such as
 
     {"external_id": "ch-1", "title": "Write", "parent_external_id": "report"}
     {"external_id": "report", "title": "The report", "priority": 4, "labels": ["work"]}

@@ -27,6 +27,7 @@ class Receiver:
         self.answer: Callable[[str, dict[str, Any]], int] = lambda _name, _event: 204
         self.url = ""
         self.hangs: set[str] = set()
+        self.answer_headers: dict[str, str] = {}
 
     async def take(self, request: web.Request) -> web.Response:
         name, body = request.match_info["name"], await request.read()
@@ -38,7 +39,7 @@ class Receiver:
             await asyncio.sleep(PATIENCE_SECONDS)
         status = self.answer(name, event)
         headers = {"Location": f"{self.url}/elsewhere"} if status == 307 else {}
-        return web.Response(status=status, headers=headers)
+        return web.Response(status=status, headers={**headers, **self.answer_headers})
 
 
 @asynccontextmanager

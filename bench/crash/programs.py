@@ -55,6 +55,12 @@ class Program:
         if await process.wait() != 0:
             raise RuntimeError(f"tasks {self._arguments} failed; see its log")
 
+    @property
+    def process_id(self) -> int:
+        """The process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
     async def kill(self) -> None:
         """SIGKILL: nothing is finished, nothing is said."""
         if self._process is not None and self._process.returncode is None:

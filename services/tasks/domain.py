@@ -54,6 +54,15 @@ class FeedExpired(Gone):
         )
 
 
+class FeedForeign(Conflict):
+    """The token is one of another feed, or of none; `fresh_start` is one of this feed's present."""
+
+    def __init__(self, fresh_start: str) -> None:
+        super().__init__(
+            details={"since": ["Not a token of this feed."], "fresh_start": fresh_start}
+        )
+
+
 class WebhookNotFound(NotFound):
     """There is no such webhook, or it is somebody else's."""
 

@@ -6,6 +6,7 @@ from services.tasks.domain import (
     CursorRefused,
     ExternalIdTaken,
     FeedExpired,
+    FeedForeign,
     ParentRefused,
     RequestInFlight,
     TaskChanged,
@@ -32,8 +33,9 @@ _VALIDATORS = {
     "Last-Modified": "When the task was last changed.",
     "Cache-Control": "What caches may do.",
 }
-# If-Match is told of here and not declared as a parameter: a tag that is good is one that was
-# answered before, and no schema can say so.
+# If-Match is told of here and not declared as a parameter, and so is Idempotency-Key: a tag that is
+# good is one that was answered before, and a key may come again with the same request only. No
+# schema can say so, and a request that keeps to a schema must not be answered with 412 or 422.
 _IF_MATCH = (
     "With `If-Match: <etag>` the task is touched only in the state that the entity tag stands "
     "for; otherwise the answer is 412. A service in strict mode answers 428 without it."
@@ -42,10 +44,10 @@ _PRECONDITION = (TaskChanged, PreconditionRequired)
 _KEYED = (RequestInFlight, IdempotencyMismatch)
 _EXAMPLE = {"title": "Write the report", "priority": 4, "due_date": "2030-01-31T17:00:00+01:00"}
 _IMPORT = """
-Takes JSON Lines, CSV with a header row, iCalendar VTODOs and todo.txt, as `format` or else the
-Content-Type says. JSON Lines are one JSON object a line: `title`, and any of `external_id,
-description, priority, completed, completed_at, created_at, due_date, labels, parent_external_id`,
-such as
+Takes JSON Lines, CSV with a header row (commas, semicolons or tabs), iCalendar VTODOs and todo.txt,
+as `format` or else the Content-Type says. JSON Lines are one JSON object a line: `title`, and any
+of `external_id, description, priority, completed, completed_at, created_at, due_date, labels,
+parent_external_id`, such as
 
     {"external_id": "ch-1", "title": "Write", "parent_external_id": "report"}
     {"external_id": "report", "title": "The report", "priority": 4, "labels": ["work"]}
@@ -261,7 +263,7 @@ V2 = (
         query=shapes_changes.ChangesQuery,
         returns=shapes_changes.ChangesAnswer,
         answer_headers={"Cache-Control": "What caches may do."},
-        errors=(FeedExpired,),
+        errors=(FeedExpired, FeedForeign),
         tags=TAGS,
     ),
     Endpoint(

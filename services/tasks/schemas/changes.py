@@ -18,12 +18,13 @@ _TOKEN = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,17})", re.ASCII)
 
 
 class Token(fields.String):
-    """A place in the feed, as an answer gave it. The document offers the beginning only: every
-    other value is one that we made."""
+    """A place in the feed, as an answer gave it; empty for its beginning."""
 
     def __init__(self, **options: Any) -> None:
         about = "Empty for the beginning, then the `next` of the answer before."
-        super().__init__(metadata={"enum": [""], "description": about}, **options)
+        super().__init__(
+            metadata={"pattern": f"^(?:{_TOKEN.pattern})?$", "description": about}, **options
+        )
 
     def _deserialize(  # type: ignore[override]
         self, value: Any, attr: str | None, data: Any, **kwargs: Any
@@ -38,7 +39,7 @@ class Token(fields.String):
 
 
 class ChangesQuery(OwnerQuery):
-    since = Token(load_default=None)
+    since = Token()
     limit = WholeParameter(minimum=1, maximum=MAX_CHANGES, load_default=100)
 
 

@@ -20,7 +20,8 @@ from services.tasks.domain import (
 )
 from shared.fields import Text, Timestamp, Whole
 
-_CURSOR = re.compile(r"[A-Za-z0-9_-]{0,4000}", re.ASCII)
+_MAX_CURSOR = 4_000
+_CURSOR = re.compile(rf"[A-Za-z0-9_-]{{0,{_MAX_CURSOR}}}", re.ASCII)
 _SORT_FIELD = f"-?(?:{'|'.join(SORTABLE)})"
 _SORT = re.compile(f"{_SORT_FIELD}(?:,{_SORT_FIELD}){{0,5}}")
 
@@ -79,18 +80,21 @@ class Labels(fields.List[Any]):
 
 
 class Cursor(fields.String):
-    """A place in a list, as the answer before gave it; empty for its beginning.
-
-    The document offers the beginning only: every other value is one that we made, and no schema
-    can say which those are.
-    """
+    """A place in a list, as the answer before gave it; empty for its beginning."""
 
     def __init__(self, **options: Any) -> None:
         about = (
             "Empty to begin a walk through the list; then, again and again, the `next_cursor` of "
             "the answer before, with the same filters and sort."
         )
-        super().__init__(metadata={"enum": [""], "description": about}, **options)
+        super().__init__(
+            metadata={
+                "pattern": "^[A-Za-z0-9_-]*$",
+                "maxLength": _MAX_CURSOR,
+                "description": about,
+            },
+            **options,
+        )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)

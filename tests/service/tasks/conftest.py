@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 
 from services.tasks.app import build
 from services.tasks.settings import Settings
@@ -12,6 +12,7 @@ from shared.identity import Role
 from shared.server import ApiRunner
 from tests import tokens
 from tests.service.tasks.client import Client, address_of
+from tests.service.tasks.receiver import Receiver
 
 
 @pytest.fixture
@@ -60,3 +61,28 @@ def reader(session: ClientSession, base_url: str) -> Client:
 def nobody(session: ClientSession, base_url: str) -> Client:
     """Somebody without a token."""
     return Client(session, base_url, None)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """Somebody who is told."""
+    taker = Receiver()
+    app = web.Application()
+    app.router.add_post("/{name}", taker.take)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    taker.url = await address_of(runner)
+    yield taker
+    await runner.cleanup()
+
+
+@pytest.fixture
+def settings(tasks_database_url: str) -> Settings:
+    """Of a worker that is quick to try again and may deliver to us."""
+    return Settings(
+        database_url=tasks_database_url,
+        worker_ops_port=0,
+        webhooks_allow_private=True,
+        webhooks_schedule_scale=0.0,
+        webhooks_poll_seconds=0.02,
+    )

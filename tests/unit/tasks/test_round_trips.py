@@ -54,11 +54,12 @@ async def chunks(body: bytes) -> AsyncIterator[bytes]:
 
 
 def read(name: str, body: bytes) -> tuple[list[Any], list[Any]]:
-    async def take(intake: Intake) -> None:
-        await FORMATS[name].read(chunks(body), intake)
-
     with Intake() as intake:
-        asyncio.run(take(intake))
+
+        async def work() -> None:
+            await FORMATS[name].read(chunks(body), intake)
+
+        asyncio.run(work())
         return [intake.task(at) for at in range(len(intake.candidates))], intake.refusals
 
 

@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.gateway.identity.api_keys import MOST_AT_ONCE, ApiKeys
-from services.gateway.identity.auth_internal import AuthAway
 from services.gateway.identity.revoked import Revocation, Revoked
 from shared.api_keys import new_api_key
+from shared.auth_internal import AuthAway
 from shared.errors import ServiceUnavailable, Unauthorized
 from shared.tally import Tally
 from tests import tokens

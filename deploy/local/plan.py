@@ -84,7 +84,8 @@ class Plan:
     ) -> dict[str, str]:
         """The environment of every process; `embedded_urls` maps a database to its address.
 
-        `service_credential` is what the gateway shows to auth, unless a variable gives another.
+        `service_credential` is what the gateway and the worker of tasks show to auth, unless a
+        variable gives another.
         """
         base = {
             "ENVIRONMENT": "development",
@@ -92,6 +93,7 @@ class Plan:
             "BIND_HOST": self.host,
             "AUTH_UPSTREAM": self.url("AUTH_PORT"),
             "TASKS_UPSTREAM": self.url("TASKS_PORT"),
+            "AUTH_INTERNAL_URL": self.url("AUTH_PORT"),
             "AUTH_JWKS_URL": self.url("AUTH_PORT") + "/.well-known/jwks.json",
         }
         if not self.given.get("SERVICE_CREDENTIAL_FILE"):

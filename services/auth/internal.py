@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Protocol
 
 from aiohttp import web
 
 from services.auth import handlers
 from services.auth.audit.recording import Sampled
+from services.auth.internal_schemas import DeletionPageView
+from services.auth.repository import AuthStore
 from services.auth.revocation_signal import RevocationSignal
 from services.auth.schemas import (
     AccessTokenView,
     ExchangeRequest,
+    FeedQuery,
     RevocationPageView,
-    RevocationQuery,
     ServiceTokenView,
 )
 from services.auth.service_access import ServiceAccess
 from services.auth.usecases.api_keys import exchange_api_key
 from services.auth.usecases.cookie_sessions import exchange_session
+from services.auth.usecases.deletions import DeletionPage, read_deletions
 from services.auth.usecases.revocations import RevocationPage, read_revocations
 from shared.answers import Reply
 from shared.clock import utc_now
@@ -37,6 +41,12 @@ TAGS = ("internal",)
 LOOK_SECONDS = 0.5
 
 
+class Read(Protocol):
+    """Reads a page of one of the feeds."""
+
+    async def __call__(self, store: AuthStore, *, after: int) -> RevocationPage | DeletionPage: ...
+
+
 async def sell_service_token(request: web.Request, _given: Given) -> Reply:
     token = request.app[SERVICES].sell(request.headers.get(KEY_HEADER), utc_now())
     return Reply(token, headers=handlers.NO_STORE)
@@ -44,20 +54,12 @@ async def sell_service_token(request: web.Request, _given: Given) -> Reply:
 
 async def follow_revocations(request: web.Request, given: Given) -> Reply:
     """Answers as soon as there is something after `after`, else when `wait` seconds are over."""
-    app = request.app
-    await app[SERVICES].check(request.headers.get(TOKEN_HEADER))
-    ends_at = time.monotonic() + given.query["wait"]
-    while True:
-        published = app[SIGNAL].next()
-        page = await read_revocations(app[handlers.STORE], after=given.query["after"])
-        left = ends_at - time.monotonic()
-        if left <= 0 or _has_news(page):
-            return Reply(page, headers=handlers.NO_STORE)
-        try:
-            async with asyncio.timeout(min(left, LOOK_SECONDS)):
-                await published.wait()
-        except TimeoutError:
-            continue
+    return await _follow(request, given, read_revocations)
+
+
+async def follow_deletions(request: web.Request, given: Given) -> Reply:
+    """As `follow_revocations`; a deletion is a revocation too, so the same signal tells of it."""
+    return await _follow(request, given, read_deletions)
 
 
 async def exchange_credential(request: web.Request, given: Given) -> Reply:
@@ -79,8 +81,21 @@ async def exchange_credential(request: web.Request, given: Given) -> Reply:
     return Reply(token, headers=handlers.NO_STORE)
 
 
-def _has_news(page: RevocationPage) -> bool:
-    return bool(page.revocations) or page.reset
+async def _follow(request: web.Request, given: Given, read: Read) -> Reply:
+    app = request.app
+    await app[SERVICES].check(request.headers.get(TOKEN_HEADER))
+    ends_at = time.monotonic() + given.query["wait"]
+    while True:
+        published = app[SIGNAL].next()
+        page = await read(app[handlers.STORE], after=given.query["after"])
+        left = ends_at - time.monotonic()
+        if left <= 0 or page.has_news:
+            return Reply(page, headers=handlers.NO_STORE)
+        try:
+            async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                await published.wait()
+        except TimeoutError:
+            continue
 
 
 ENDPOINTS = (
@@ -111,8 +126,19 @@ ENDPOINTS = (
         handler=follow_revocations,
         summary="Follow the revocations",
         permission=None,
-        query=RevocationQuery,
+        query=FeedQuery,
         returns=RevocationPageView,
+        errors=(Unauthorized,),
+        tags=TAGS,
+    ),
+    Endpoint(
+        method="GET",
+        path="/internal/deletions",
+        handler=follow_deletions,
+        summary="Follow the deletions of accounts",
+        permission=None,
+        query=FeedQuery,
+        returns=DeletionPageView,
         errors=(Unauthorized,),
         tags=TAGS,
     ),

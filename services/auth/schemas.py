@@ -299,7 +299,7 @@ class ServiceTokenView(View):
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds."})
 
 
-class RevocationQuery(StrictSchema):
+class FeedQuery(StrictSchema):
     after = WholeParameter(minimum=0, maximum=2**53, load_default=0)
     wait = WholeParameter(
         minimum=0,

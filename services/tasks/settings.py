@@ -47,6 +47,19 @@ class Settings(DatabaseSettings, ProcessSettings):
         default="http://127.0.0.1:8081/.well-known/jwks.json",
         check=http_url,
     )
+    auth_internal_url: str = setting(
+        "AUTH_INTERNAL_URL",
+        "Where the worker of tasks asks auth which accounts have been deleted.",
+        default="http://127.0.0.1:8081",
+        check=http_url,
+    )
+    service_credential: str = setting(
+        "SERVICE_CREDENTIAL",
+        "Key that services buy tokens for `/internal` of auth with, at least 32 characters. Auth "
+        "takes several, separated by commas, while one replaces another. Production needs it.",
+        default="",
+        secret=True,
+    )
     token_issuer: str = setting("TOKEN_ISSUER", "`iss` of access tokens.", default="tasklane")
     token_audience: str = setting(
         "TOKEN_AUDIENCE", "`aud` of access tokens.", default="tasklane-api"

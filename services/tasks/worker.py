@@ -11,9 +11,11 @@ from functools import partial
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from services.tasks.account_feed import AccountFeed, Eraser
 from services.tasks.app import MIGRATE_COMMAND, MIGRATIONS, new_database
 from services.tasks.repository.answers import AnswerRepository
 from services.tasks.repository.deliveries import DeliveryQueue
+from services.tasks.repository.erasure import ErasureRepository
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.settings import Settings
@@ -31,7 +33,7 @@ from shared.errors import ServiceUnavailable
 from shared.health import Health
 from shared.metrics import new_registry
 from shared.ops import ops_listener
-from shared.process import background
+from shared.process import StartRefused, background
 from shared.revisions import head
 
 log = structlog.get_logger(__name__)
@@ -83,13 +85,24 @@ class Purge:
 
 @asynccontextmanager
 async def start_worker(settings: Settings) -> AsyncIterator[Health]:
-    """Works while the block runs. Raises StartRefused for a schema that is too old."""
+    """Works while the block runs.
+
+    Raises StartRefused for a schema that is too old, and in production without the key that it
+    asks auth with: what belongs to deleted accounts would stay.
+    """
+    if not settings.development and not settings.service_credential:
+        raise StartRefused("SERVICE_CREDENTIAL: Must be set in production.")
     registry = new_registry("tasks-worker")
     database = new_database(settings, registry, application="tasks-worker")
     await database.open()
     try:
         await database.require_revision(head(MIGRATIONS), MIGRATE_COMMAND)
-        health = Health(critical={"database": database.check})
+        erasures = Store(database, ErasureRepository)
+        feed = AccountFeed(settings, erasures, registry)
+        health = Health(
+            critical={"database": database.check},
+            optional={"account_feed": feed.check} if settings.service_credential else {},
+        )
         async with (
             Sender(
                 allow_private=settings.webhooks_allow_private,
@@ -98,6 +111,8 @@ async def start_worker(settings: Settings) -> AsyncIterator[Health]:
             ops_listener(settings.bind_host, settings.worker_ops_port, health, registry),
             background(
                 _delivery(settings, database, registry, sender).run,
+                feed.follow,
+                Eraser(erasures, registry).run,
                 *(purge.run for purge in _purges(settings, database, registry)),
             ),
         ):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from deploy.local.confine import confined
 from deploy.local.plan import PORTS
+from deploy.local.postgres import Place
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +67,26 @@ class System:
     def output(self) -> str:
         """What the supervisor has printed."""
         return (self.data / "output.txt").read_text()
+
+    def database_url(self, name: str) -> str:
+        """The address of one of the embedded databases: auth or tasks."""
+        return Place(self.data).url(name)
+
+    def make_admin(self, password: str) -> str:
+        """Makes an administrator with the command for it; his address."""
+        email = f"root-{secrets.token_hex(6)}@example.com"
+        made = subprocess.run(
+            [sys.executable, "-m", "services.auth", "create-admin", "--email", email],
+            cwd=ROOT,
+            env={**os.environ, "AUTH_DATABASE_URL": self.database_url("auth")},
+            input=password,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert made.returncode == 0, made.stderr
+        return email
 
     def stop(self) -> int:
         """Ends everything and returns the supervisor's exit code."""

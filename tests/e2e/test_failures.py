@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import uuid
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 
 from tests.e2e.conftest import GENEROUS, System, running
-from tests.e2e.visitor import Visitor, error_of, visiting
+from tests.e2e.visitor import PASSWORD, Visitor, error_of, visiting
+from tests.service.auth.conftest import eventually
 
 # Long enough for the supervisor to start a crashed process again.
 PATIENCE_SECONDS = 60
@@ -73,6 +76,43 @@ async def test_tasks_works_without_auth_for_tokens_already_issued(fragile: Syste
         assert fragile.pids["auth"] != killed
         body = {"refresh_token": person.grant["refresh_token"]}
         await person.ask("POST", "/api/v2/auth/refresh", 200, json=body)
+
+
+async def rows_of(system: System, user_id: str) -> int:
+    """How many tasks, changes and idempotent answers of a person there are."""
+    connection = await asyncpg.connect(system.database_url("tasks"))
+    try:
+        found: int = await connection.fetchval(
+            "SELECT (SELECT count(*) FROM tasks WHERE owner_id = $1)"
+            " + (SELECT count(*) FROM changes WHERE owner_id = $1)"
+            " + (SELECT count(*) FROM idempotent_answers WHERE caller_id = $1)",
+            uuid.UUID(user_id),
+        )
+        return found
+    finally:
+        await connection.close()
+
+
+async def test_what_a_deleted_account_had_goes_although_everybody_dies(fragile: System) -> None:
+    email = fragile.make_admin(PASSWORD)
+    async with visiting(fragile.url) as person, visiting(fragile.url, registered=False) as root:
+        headers = {"Idempotency-Key": "once"}
+        await person.ask("POST", "/api/v2/tasks", 201, json={"title": "Mine"}, headers=headers)
+        gone = person.grant["user"]["id"]
+        assert await rows_of(fragile, gone) == 3
+        login = {"email": email, "password": PASSWORD}
+        root.token = (await root.ask("POST", "/api/v2/auth/login", 200, json=login))["access_token"]
+        os.kill(fragile.pids["tasks-worker"], signal.SIGKILL)
+        await root.ask("DELETE", f"/api/v2/users/{gone}", 204)
+        os.kill(fragile.pids["auth"], signal.SIGKILL)
+
+        async def nothing_left() -> bool:
+            return await rows_of(fragile, gone) == 0
+
+        await eventually(nothing_left)
+        await recovers(root, "/api/v2/auth/profile")
+        events = await root.ask("GET", f"/api/v2/users/{gone}/audit", 200)
+        assert events["results"][0]["event"] == "user.deleted"
 
 
 async def test_tasks_works_while_auth_hangs(fragile: System) -> None:

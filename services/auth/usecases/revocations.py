@@ -22,6 +22,10 @@ class RevocationPage:
     more: bool
     reset: bool
 
+    @property
+    def has_news(self) -> bool:
+        return bool(self.revocations) or self.reset
+
 
 async def read_revocations(store: AuthStore, *, after: int) -> RevocationPage:
     """The page after the number `after`. Raises ServiceUnavailable."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.gateway.identity.auth_internal import AuthAway, Bought
 from services.gateway.identity.revoked import Revoked
 from shared.api_keys import is_api_key
+from shared.auth_internal import AuthAway, Bought
 from shared.errors import InvalidToken, ServiceUnavailable, Unauthorized
 from shared.identity import AccessTokenVerifier, Principal
 from shared.tally import Tally

@@ -12,8 +12,8 @@ from uuid import UUID
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.gateway.identity.auth_internal import AuthAway, AuthInternal
 from services.gateway.identity.revoked import Revocation, Revoked
+from shared.auth_internal import AuthAway, AuthInternal
 
 log = structlog.get_logger(__name__)
 

@@ -9,9 +9,9 @@ import structlog
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
-from services.gateway.identity.auth_internal import AuthInternal
 from services.gateway.identity.feed import RevocationFeed
 from services.gateway.identity.revoked import Revoked
+from shared.auth_internal import AuthInternal
 from shared.errors import ServiceUnavailable
 from shared.identity import Principal
 

@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.gateway.identity.auth_internal import AuthAway, Bought
 from services.gateway.identity.exchanges import API_KEY, MOST_AT_ONCE, Exchanges
 from services.gateway.identity.revoked import Revocation, Revoked
 from shared.api_keys import new_api_key
+from shared.auth_internal import AuthAway, Bought
 from shared.errors import ServiceUnavailable, Unauthorized
 from shared.tally import Tally
 from tests import tokens

@@ -47,6 +47,7 @@ def test_the_environment_wires_the_services_to_each_other() -> None:
     environment = plan.environment({"auth": "postgresql://embedded/auth"})
     auth = f"http://127.0.0.1:{plan.ports['AUTH_PORT']}"
     assert environment["AUTH_UPSTREAM"] == auth
+    assert environment["AUTH_INTERNAL_URL"] == auth
     assert environment["AUTH_JWKS_URL"] == f"{auth}/.well-known/jwks.json"
     assert environment["AUTH_DATABASE_URL"] == "postgresql://embedded/auth"
     assert environment["ENVIRONMENT"] == "development"

@@ -1,4 +1,4 @@
-"""The gateway's calls to `/internal` of auth."""
+"""Calls of other services to `/internal` of auth."""
 
 from __future__ import annotations
 

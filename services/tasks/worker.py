@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.tasks.app import MIGRATE_COMMAND, MIGRATIONS, new_database
 from services.tasks.repository.answers import AnswerRepository
+from services.tasks.repository.backlog import BacklogRepository
 from services.tasks.repository.deliveries import DeliveryQueue
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.trash import TrashRepository
@@ -24,9 +25,11 @@ from services.tasks.usecases.purges import (
     purge_deliveries,
     purge_trash,
 )
+from services.tasks.webhooks.backlog import Backlog
 from services.tasks.webhooks.delivery import Delivery, DeliveryMetrics
 from services.tasks.webhooks.sender import Sender
 from shared.database import Database, Store
+from shared.database_figures import DatabaseFigures
 from shared.errors import ServiceUnavailable
 from shared.health import Health
 from shared.metrics import new_registry
@@ -98,6 +101,8 @@ async def start_worker(settings: Settings) -> AsyncIterator[Health]:
             ops_listener(settings.bind_host, settings.worker_ops_port, health, registry),
             background(
                 _delivery(settings, database, registry, sender).run,
+                Backlog(Store(database, BacklogRepository), registry).watch,
+                DatabaseFigures(database, registry, room_bytes=settings.database_room).watch,
                 *(purge.run for purge in _purges(settings, database, registry)),
             ),
         ):

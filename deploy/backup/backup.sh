@@ -29,8 +29,21 @@ for name in auth tasks; do
 done
 (cd "$work" && sha256sum auth.dump tasks.dump > SHA256SUMS)
 
+# The databases remember when, so that their services can say how old the last backup is. Who may
+# not write it down still has the backup.
+remember() {
+    now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    for name in auth tasks; do
+        address=$(url "$(printf '%s_DATABASE_URL' "$name" | tr a-z A-Z)")
+        printf "SELECT format('COMMENT ON DATABASE %%I IS %%L', current_database(), '%s') \\gexec\n" \
+            "last backup $now" | psql --quiet --no-psqlrc --tuples-only --set ON_ERROR_STOP=1 \
+            --dbname="$address" > /dev/null || echo "backup: $name does not remember it" >&2
+    done
+}
+
 if [ "$folder" = - ]; then
     tar -cf - -C "$work" SHA256SUMS auth.dump tasks.dump
+    remember
     exit
 fi
 
@@ -41,6 +54,7 @@ tar -cf "$part" -C "$work" SHA256SUMS auth.dump tasks.dump
 sync
 mv "$part" "$archive"
 part=
+remember
 
 ls -1 "$folder"/tasklane-*.tar | sort -r | tail -n "+$((keep + 1))" | while read -r old; do rm -f "$old"; done
 echo "$archive"

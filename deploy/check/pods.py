@@ -26,6 +26,9 @@ STORES = {
     "postgres": "postgres:17-alpine",
     "redis": "redis:7-alpine",
 }
+PASSWORDS = ("auth", "tasks", "postgres", "redis")
+# Each needs those before it.
+STARTED = ("auth", "tasks", "tasks-worker", "gateway")
 ASK = (
     "import http.client, sys; c = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]), "
     "timeout=4); c.request('GET', sys.argv[2]); sys.exit(c.getresponse().status != 200)"
@@ -39,7 +42,7 @@ def docker(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
 class Cluster:
     """What was rendered, and where its files lie on this machine."""
 
-    def __init__(self, overlay: str, folder: Path, values: dict[str, str]) -> None:
+    def __init__(self, overlay: str, folder: Path, values: dict[str, dict[str, str]]) -> None:
         rendered = subprocess.run(
             ["kubectl", "kustomize", str(DEPLOY / "k8s" / "overlays" / overlay)],
             capture_output=True,
@@ -82,7 +85,7 @@ class Cluster:
             return self._files(target, f"map-{name}", self._maps[name])
         if "secret" in volume:
             name = volume["secret"]["secretName"]
-            return self._files(target, f"secret-{name}", {"url": self._values[name]})
+            return self._files(target, f"secret-{name}", self._values[name])
         return ["--tmpfs", f"{target}:mode=1777,uid={user}"]
 
     def _files(self, target: str, name: str, contents: dict[str, str]) -> list[str]:
@@ -93,9 +96,20 @@ class Cluster:
         return ["--volume", f"{folder}:{target}:ro"]
 
 
-def start_stores(folder: Path) -> dict[str, str]:
+def secret_files(passwords: dict[str, str]) -> dict[str, dict[str, str]]:
+    """The Secrets of the manifests by name, each with its keys."""
+    url = "postgresql://{0}:{1}@postgres:5432/{0}"
+    return {
+        "tasklane-auth-database": {"url": url.format("auth", passwords["auth"])},
+        "tasklane-tasks-database": {"url": url.format("tasks", passwords["tasks"])},
+        "tasklane-redis": {"url": f"redis://:{passwords['redis']}@redis:6379/0"},
+        "tasklane-service-credential": {"key": secrets.token_hex(32)},
+    }
+
+
+def start_stores(folder: Path) -> dict[str, dict[str, str]]:
     """PostgreSQL and Redis with the secrets that point at them."""
-    passwords = {name: secrets.token_urlsafe(24) for name in ("auth", "tasks", "postgres", "redis")}
+    passwords = {name: secrets.token_urlsafe(24) for name in PASSWORDS}
     for name in ("auth", "tasks"):
         (folder / f"{name}_database_password").write_text(passwords[name])
     roles = DEPLOY / "postgres" / "roles.sql"
@@ -111,11 +125,7 @@ def start_stores(folder: Path) -> dict[str, str]:
         *(STORES["redis"], "redis-server", "--requirepass", passwords["redis"]),
     )
     wait_for(f"{PREFIX}-postgres", ["pg_isready", "-q", "-h", "127.0.0.1"])
-    return {
-        "tasklane-auth-database": f"postgresql://auth:{passwords['auth']}@postgres:5432/auth",
-        "tasklane-tasks-database": f"postgresql://tasks:{passwords['tasks']}@postgres:5432/tasks",
-        "tasklane-redis": f"redis://:{passwords['redis']}@redis:6379/0",
-    }
+    return secret_files(passwords)
 
 
 def wait_for(container: str, command: list[str]) -> None:
@@ -134,7 +144,7 @@ def run_pods(overlay: str, folder: Path) -> None:
     for job in cluster.of_kind("Job"):
         run_once(cluster, job["metadata"]["name"], job["spec"]["template"]["spec"], IMAGE)
     deployments = {each["metadata"]["name"]: each for each in cluster.of_kind("Deployment")}
-    for name in ("auth", "tasks", "tasks-worker", "gateway"):
+    for name in STARTED:
         spec = deployments[name]["spec"]["template"]["spec"]
         (container,) = spec["containers"]
         named = f"{PREFIX}-{name}"

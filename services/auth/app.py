@@ -35,6 +35,7 @@ from shared.app import Resource, Service, serve
 from shared.clock import utc_now
 from shared.cookies import Cookies
 from shared.database import Database
+from shared.database_figures import DatabaseFigures
 from shared.errors import ServiceUnavailable
 from shared.health import Health
 from shared.identity import AccessTokenVerifier
@@ -63,7 +64,7 @@ def build(settings: Settings) -> Service:
             *internal.ENDPOINTS,
         ),
         resources=(
-            _database(database, store),
+            _database(settings, database, store, registry),
             _keys(settings, keys),
             _passwords(settings, registry),
             _rules(settings, keys, AuthEvents(registry)),
@@ -118,13 +119,18 @@ def _new_database(settings: Settings, registry: CollectorRegistry) -> Database:
     )
 
 
-def _database(database: Database, store: AuthStore) -> Resource:
+def _database(
+    settings: Settings, database: Database, store: AuthStore, registry: CollectorRegistry
+) -> Resource:
+    figures = DatabaseFigures(database, registry, room_bytes=settings.database_room)
+
     async def resource(app: web.Application) -> AsyncIterator[None]:
         await database.open()
         try:
             await database.require_revision(head(MIGRATIONS), MIGRATE_COMMAND)
             app[handlers.STORE] = store
-            yield
+            async with background(figures.watch):
+                yield
         finally:
             await database.close()
 

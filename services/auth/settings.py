@@ -37,6 +37,12 @@ class Settings(DatabaseSettings, ProcessSettings):
     database_pool: int = setting(
         "AUTH_DATABASE_POOL", "Most connections to the database.", default=10, check=at_least(1)
     )
+    database_room: int = setting(
+        "AUTH_DATABASE_ROOM",
+        "Bytes that the database may grow to, for the alert on its size; 0: no limit is known.",
+        default=0,
+        check=at_least(0),
+    )
     access_token_seconds: int = setting(
         "ACCESS_TOKEN_SECONDS", "Life of an access token.", default=900, check=at_least(1)
     )

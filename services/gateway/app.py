@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import structlog
 from aiohttp import ClientSession, DummyCookieJar
@@ -19,6 +20,7 @@ from services.gateway.clients import Clients
 from services.gateway.config import Access, Config
 from services.gateway.config_file import ConfigError, read_config
 from services.gateway.csrf import CsrfStage
+from services.gateway.door_certificate import DoorCertificate
 from services.gateway.downstream.server import Server
 from services.gateway.headers import security_headers
 from services.gateway.identify import IdentityStage
@@ -99,17 +101,24 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Health, Server]]:
         await stack.enter_async_context(
             ops_listener(settings.bind_host, settings.ops_port, health, registry)
         )
+        door = DoorCertificate(settings.public_address, registry)
         jobs = (jwks.keep_fresh, partial(_flush, access_log), partial(_watch_drain, health, server))
-        await stack.enter_async_context(background(*jobs, *link.jobs(server.cut)))
+        await stack.enter_async_context(background(*jobs, door.watch, *link.jobs(server.cut)))
         reloader = Reloader(lambda: load(settings), gateway, server, observer)
         stack.enter_context(reloader.on_signal(signal.SIGHUP))
-        if settings.config_watch_seconds:
-            watch = partial(reloader.watch, settings.config_path, settings.config_watch_seconds)
-            await stack.enter_async_context(background(watch))
+        await stack.enter_async_context(background(*_looks_at_the_file(settings, reloader)))
         await _listen(server, settings)
         health.listening = True
         stack.push_async_callback(server.stop, settings.shutdown_seconds)
         yield health, server
+
+
+def _looks_at_the_file(
+    settings: Settings, reloader: Reloader
+) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+    """The job that takes a changed configuration by itself, if that is wanted."""
+    if settings.config_watch_seconds:
+        yield partial(reloader.watch, settings.config_path, settings.config_watch_seconds)
 
 
 def _gateway(

@@ -9,6 +9,7 @@ from marshmallow import ValidationError
 
 from services.gateway.clients import Network, parse_networks
 from services.gateway.config_file import SHIPPED
+from services.gateway.door_certificate import host_and_port
 from shared.settings import ProcessSettings, at_least, setting
 from shared.settings import port as tcp_port
 
@@ -25,6 +26,14 @@ def endpoints(value: str) -> None:
     """Base URLs, comma-separated."""
     if not split(value):
         raise ValidationError("Must be http://host:port, several separated by commas.")
+
+
+def tls_address(value: str) -> None:
+    """A host or host:port."""
+    try:
+        host_and_port(value)
+    except ValueError:
+        raise ValidationError("Must be a host or host:port, an IPv6 address in brackets.") from None
 
 
 def split(value: str) -> tuple[str, ...]:
@@ -88,6 +97,12 @@ class Settings(ProcessSettings):
         "Tokens are refused with 503 when auth has told nothing of revocations for this long.",
         default=300.0,
         check=at_least(10),
+    )
+    public_address: str | None = setting(
+        "PUBLIC_ADDRESS",
+        "Host, or host:port, where users reach the gateway by TLS: its certificate is watched.",
+        default=None,
+        check=tls_address,
     )
     trusted_proxies: str = setting(
         "TRUSTED_PROXIES",

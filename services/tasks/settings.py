@@ -67,6 +67,12 @@ class Settings(DatabaseSettings, ProcessSettings):
     database_pool: int = setting(
         "TASKS_DATABASE_POOL", "Most connections to the database.", default=10, check=at_least(1)
     )
+    database_room: int = setting(
+        "TASKS_DATABASE_ROOM",
+        "Bytes that the database may grow to, for the alert on its size; 0: no limit is known.",
+        default=0,
+        check=at_least(0),
+    )
     require_if_match: bool = setting(
         "TASKS_REQUIRE_IF_MATCH",
         "Whether version 2 answers 428 to a change of a task without If-Match.",

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from services.tasks.account_feed import AccountFeed, Eraser
 from services.tasks.app import MIGRATE_COMMAND, MIGRATIONS, new_database
 from services.tasks.repository.answers import AnswerRepository
+from services.tasks.repository.backlog import BacklogRepository
 from services.tasks.repository.deliveries import DeliveryQueue
 from services.tasks.repository.erasure import ErasureRepository
 from services.tasks.repository.feed import FeedRepository
@@ -26,9 +27,11 @@ from services.tasks.usecases.purges import (
     purge_deliveries,
     purge_trash,
 )
+from services.tasks.webhooks.backlog import Backlog
 from services.tasks.webhooks.delivery import Delivery, DeliveryMetrics
 from services.tasks.webhooks.sender import Sender
 from shared.database import Database, Store
+from shared.database_figures import DatabaseFigures
 from shared.errors import ServiceUnavailable
 from shared.health import Health
 from shared.metrics import new_registry
@@ -113,6 +116,8 @@ async def start_worker(settings: Settings) -> AsyncIterator[Health]:
                 _delivery(settings, database, registry, sender).run,
                 feed.follow,
                 Eraser(erasures, registry).run,
+                Backlog(Store(database, BacklogRepository), registry).watch,
+                DatabaseFigures(database, registry, room_bytes=settings.database_room).watch,
                 *(purge.run for purge in _purges(settings, database, registry)),
             ),
         ):

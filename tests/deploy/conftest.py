@@ -70,7 +70,9 @@ def overlay(overlay_text: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A whole system whose metrics are read."""
-    with running(tmp_path_factory.mktemp("watched"), GENEROUS, {}) as started:
+    # Its webhooks are delivered to this machine, so that there are deliveries to watch.
+    variables = {"WEBHOOKS_ALLOW_PRIVATE": "true"}
+    with running(tmp_path_factory.mktemp("watched"), GENEROUS, variables) as started:
         yield started
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from deploy.local.postgres import binaries
+from shared.database import Database
+from shared.database_figures import DatabaseFigures
 from tests.deploy.conftest import DEPLOY
 from tests.postgres import Databases, in_thread
 
@@ -86,6 +90,28 @@ async def _execute(url: str, statements: tuple[str, ...]) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def _value(url: str, query: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def _backup_timestamp(url: str) -> float:
+    """When the database was last backed up, as its services tell Prometheus."""
+    registry = CollectorRegistry()
+    database = Database(url, registry, application="tests")
+    await database.open()
+    try:
+        await DatabaseFigures(database, registry, room_bytes=0).look()
+    finally:
+        await database.close()
+    found = registry.get_sample_value("db_backup_timestamp_seconds")
+    assert found is not None
+    return found
 
 
 async def _content(url: str) -> dict[str, list[Any]]:
@@ -212,6 +238,23 @@ def test_it_streams_and_reads_addresses_from_files(
     done = run("restore.sh", "-", environment=target.environment, stdin=archive.stdout)
     assert done.returncode == 0, done.stderr
     assert content(target) == content(source)
+
+
+def test_a_database_knows_when_it_was_last_backed_up(source: Pair, tmp_path: Path) -> None:
+    before = time.time()
+    backup(source, tmp_path)
+    for url in (source.auth, source.tasks):
+        assert before - 1 <= in_thread(_backup_timestamp(url)) <= time.time()
+
+
+def test_a_backup_that_cannot_be_remembered_is_a_backup(source: Pair, tmp_path: Path) -> None:
+    name = in_thread(_value(source.tasks, "SELECT current_database()"))
+    read_only = f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'
+    in_thread(_execute(source.tasks, (read_only,)))
+    done = run("backup.sh", str(tmp_path), environment=source.environment)
+    assert done.returncode == 0
+    assert b"tasks does not remember it" in done.stderr
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_old_archives_make_room_and_strangers_cannot_read(source: Pair, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.check.pods import PASSWORDS, STARTED, secret_files
 from services.auth.settings import DatabaseSettings as AuthDatabase
 from services.auth.settings import Settings as AuthSettings
 from services.gateway.settings import Settings as GatewaySettings
@@ -282,6 +283,21 @@ def test_webhooks_go_out_but_not_to_what_is_inside(overlay: list[Object]) -> Non
     for private in (*inside, "fd00::1", "fe80::1", "::1"):
         assert not is_public(private)
         assert not reached(private)
+
+
+def test_the_pods_that_an_engine_runs_are_all_there(overlay: list[Object]) -> None:
+    assert set(STARTED) == {name_of(found) for found in of_kind(overlay, "Deployment")}
+    given = secret_files(dict.fromkeys(PASSWORDS, "x"))
+    for _, template in pods(overlay):
+        (container,) = template["spec"]["containers"]
+        secret = {
+            mount["mountPath"]: volume["secret"]["secretName"]
+            for mount in container["volumeMounts"]
+            for volume in template["spec"]["volumes"]
+            if volume["name"] == mount["name"] and "secret" in volume
+        }
+        read = {path for path in environment(container, overlay).values() if "/secrets/" in path}
+        assert {f"{place}/{key}" for place, name in secret.items() for key in given[name]} == read
 
 
 def test_checkov_finds_nothing_unexplained(overlay_text: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.deploy.conftest import JOBS
 from tests.deploy.test_prometheus import DASHBOARDS, panels
-from tests.deploy.watching import Watch, wait_for, watching
+from tests.deploy.watching import Watch, receiver, wait_for, watching
 from tests.e2e.conftest import System
 
 VARIABLES = {"$__rate_interval": "1m", "$__interval": "15s", "$__range": "1h"}
@@ -45,8 +45,8 @@ def ask(
             return error.code, None
 
 
-def load_a_little(system: System, turn: int) -> None:
-    """Everything that a dashboard shows, once."""
+def load_a_little(system: System, turn: int, hook: str) -> None:
+    """Everything that a dashboard shows, once; events are told to `hook`."""
     email = f"turn{turn}@example.com"
     account = {"name": "Ada", "email": email, "password": PASSWORD}
     status, tokens = ask(system, "POST", "/v2/auth/register", account)
@@ -59,6 +59,8 @@ def load_a_little(system: System, turn: int) -> None:
     status, tokens = ask(system, "POST", "/v2/auth/refresh", refreshed)
     assert status == 200
     assert ask(system, "GET", "/v1/tasks")[0] == 401
+    assert ask(system, "POST", "/v2/webhooks", {"url": hook}, token=token)[0] == 201
+    assert ask(system, "POST", "/v2/auth/api-keys", {"name": "watch"}, token=token)[0] == 201
     status, task = ask(system, "POST", "/v2/tasks", {"title": "Write"}, token=token)
     assert status == 201
     path = f"/v2/tasks/{task['id']}"
@@ -73,6 +75,9 @@ def load_a_little(system: System, turn: int) -> None:
     assert status == 200
     assert ask(system, "GET", "/v2/tasks/export?format=jsonl", token=token)[0] == 200
     assert ask(system, "DELETE", path, token=token)[0] == 204
+    assert ask(system, "GET", "/v2/tasks/changes", token=token)[0] == 200
+    changed = {"current_password": PASSWORD, "new_password": f"{PASSWORD} by the sea"}
+    assert ask(system, "POST", "/v2/auth/password", changed, token=token)[0] == 204
     assert ask(system, "POST", "/v2/auth/logout", {}, token=token)[0] == 204
 
 
@@ -87,10 +92,13 @@ def test_a_running_system_is_watched(watched: System, tmp_path: Path) -> None:
 
 
 def every_panel_shows_something_after_a_load(system: System, watch: Watch) -> None:
-    # Two loads with a scrape between them: a rate needs two samples.
-    load_a_little(system, 1)
-    time.sleep(2.5)
-    load_a_little(system, 2)
+    told: list[dict[str, Any]] = []
+    with receiver(told.append) as hook:
+        # Two loads with a scrape between them: a rate needs two samples.
+        load_a_little(system, 1, hook)
+        time.sleep(2.5)
+        load_a_little(system, 2, hook)
+        wait_for(lambda: len(told) >= 8, "webhooks are delivered", lambda: told)
     empty: list[str] = []
 
     def all_filled() -> bool:

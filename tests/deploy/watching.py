@@ -71,7 +71,7 @@ def watching(system: System, folder: Path) -> Iterator[Watch]:
     prometheus, alertmanager = need("prometheus"), need("prometheus-alertmanager", "alertmanager")
     watch = Watch(f"http://127.0.0.1:{free_port()}")
     alerts = f"127.0.0.1:{free_port()}"
-    with _receiver(watch) as url, contextlib.ExitStack() as stack:
+    with receiver(watch.notifications.append) as url, contextlib.ExitStack() as stack:
         _write_files(folder, system, alerts, url)
         for name, command in {
             "alertmanager": [
@@ -131,14 +131,14 @@ def _process(command: list[str], log: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _receiver(watch: Watch) -> Iterator[str]:
-    """The pager: keeps what is delivered."""
+def receiver(take: Callable[[dict[str, Any]], object]) -> Iterator[str]:
+    """The address of somebody who is told by POST; `take` gets each decoded body."""
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            watch.notifications.append(json.loads(body))
+            take(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
+            self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002

@@ -40,6 +40,9 @@ class DeliveryMetrics:
             ("outcome",),
             registry=registry,
         )
+        # From 0 on, or the first dead delivery would be no increase.
+        for outcome in ("delivered", "retried", "dead"):
+            self.attempts.labels(outcome)
         self.lag = Histogram(
             "webhook_lag_seconds",
             "From the change to its delivery",

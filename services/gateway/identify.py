@@ -9,8 +9,8 @@ from services.gateway.exchange import Exchange
 from services.gateway.identity.api_keys import ApiKeys, Exchanger
 from services.gateway.identity.revoked import Revoked
 from shared.errors import BadRequest, InvalidToken, Unauthorized
-from shared.identity import AccessTokenVerifier, bearer_token
-from shared.tally import Tally
+from shared.identity import AccessTokenVerifier, Principal, bearer_token
+from shared.tally import Cell, Tally
 
 # Cookies that carry a session: `session` in development, the other one over TLS.
 SESSION_COOKIES = frozenset({b"session", b"__Host-session"})
@@ -37,13 +37,24 @@ class IdentityStage:
             ("result",),
             registry=registry,
         )
-        key_lookups = Tally(
+        self._key_lookups = Tally(
             "api_key_lookups_total",
             "API keys by whether their token was known; junk fails by its checksum",
             ("result",),
             registry=registry,
         )
-        self._api_keys = ApiKeys(auth, verifier, revoked, key_lookups)
+        self._api_keys = ApiKeys(auth, verifier, revoked, self._key_lookups)
+
+    def stands(self, principal: Principal) -> bool:
+        """Whether who was established before is known not to have been revoked since."""
+        return self._revoked.is_fresh and not self._revoked.covers(principal)
+
+    def found(self, exchange: Exchange) -> Cell | None:
+        """Where it is counted that the request's credential was known; None for one without."""
+        if exchange.principal is None:
+            return None
+        lookups = self._lookups if exchange.authorization is None else self._key_lookups
+        return lookups.cell(_HIT)
 
     async def establish(self, exchange: Exchange, access: Access) -> None:
         """Sets `principal`, and `authorization` where a key stands for a token.

@@ -10,7 +10,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from shared.tally import Durations, Tally
+from shared.tally import Cell, Durations, Series, Tally
 from shared.version import VERSION
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -58,10 +58,16 @@ class HttpMetrics:
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Books one finished request; a method of no standard counts as OTHER."""
+        requests, durations = self.book(method, route, status)
+        requests.count += 1
+        durations.observe(seconds)
+
+    def book(self, method: str, route: str, status: int) -> tuple[Cell, Series]:
+        """Where such requests are counted, and how long they took."""
         if method not in METHODS:
             method = "OTHER"
-        self._requests.add((method, route, str(status)))
-        self._duration.observe((method, route), seconds)
+        cell = self._requests.cell((method, route, str(status)))
+        return cell, self._duration.series((method, route))
 
 
 class LoopLag:

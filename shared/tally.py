@@ -17,6 +17,31 @@ from prometheus_client.registry import Collector
 Key = tuple[str, ...]
 
 
+class Cell:
+    """The count of one set of label values, for who counts the same again and again."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Series:
+    """The durations of one set of label values."""
+
+    __slots__ = ("_bounds", "buckets", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.buckets = [0] * (len(bounds) + 1)
+        self.total = 0.0  # seconds
+
+    def observe(self, seconds: float) -> None:
+        """Books one duration."""
+        self.buckets[bisect_left(self._bounds, seconds)] += 1
+        self.total += seconds
+
+
 class Tally(Collector):
     """A counter by labels. The values of the labels must come from bounded sets."""
 
@@ -26,20 +51,27 @@ class Tally(Collector):
         self._name = name
         self._help = help_text
         self._labels = tuple(labels)
-        self._counts: dict[Key, int] = {}
+        self._cells: dict[Key, Cell] = {}
         registry.register(self)
 
     def add(self, key: Key, amount: int = 1) -> None:
         """Counts `amount` more for the label values `key`."""
-        self._counts[key] = self._counts.get(key, 0) + amount
+        self.cell(key).count += amount
+
+    def cell(self, key: Key) -> Cell:
+        """Where the label values `key` are counted."""
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = Cell()
+        return cell
 
     def describe(self) -> Iterable[Metric]:
         return [CounterMetricFamily(self._name, self._help, labels=self._labels)]
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(self._name, self._help, labels=self._labels)
-        for key, count in list(self._counts.items()):
-            family.add_metric(key, count)
+        for key, cell in list(self._cells.items()):
+            family.add_metric(key, cell.count)
         yield family
 
 
@@ -60,28 +92,29 @@ class Durations(Collector):
         self._labels = tuple(labels)
         self._bounds = tuple(bounds)
         self._shown_bounds = [str(float(bound)) for bound in bounds] + ["+Inf"]
-        self._buckets: dict[Key, list[int]] = {}
-        self._sums: dict[Key, float] = {}
+        self._series: dict[Key, Series] = {}
         registry.register(self)
 
     def observe(self, key: Key, seconds: float) -> None:
         """Books one duration for the label values `key`."""
-        buckets = self._buckets.get(key)
-        if buckets is None:
-            buckets = self._buckets[key] = [0] * len(self._shown_bounds)
-            self._sums[key] = 0.0
-        buckets[bisect_left(self._bounds, seconds)] += 1
-        self._sums[key] += seconds
+        self.series(key).observe(seconds)
+
+    def series(self, key: Key) -> Series:
+        """Where the durations of the label values `key` are booked."""
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = Series(self._bounds)
+        return series
 
     def describe(self) -> Iterable[Metric]:
         return [HistogramMetricFamily(self._name, self._help, labels=self._labels)]
 
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._help, labels=self._labels)
-        for key, buckets in list(self._buckets.items()):
+        for key, series in list(self._series.items()):
             total, shown = 0, []
-            for bound, count in zip(self._shown_bounds, buckets, strict=True):
+            for bound, count in zip(self._shown_bounds, series.buckets, strict=True):
                 total += count
                 shown.append((bound, total))
-            family.add_metric(key, shown, self._sums[key])
+            family.add_metric(key, shown, series.total)
         yield family

@@ -14,7 +14,7 @@ from shared.errors import ApiError
 
 if TYPE_CHECKING:
     from services.gateway.config import Route
-    from services.gateway.limits.quota import Quota
+    from services.gateway.upstream.head import ResponseHead
     from shared.identity import Principal
 
 # How an exchange ended, as a bounded label. All but ok, malformed, slow_client, too_large and
@@ -45,11 +45,22 @@ OUTCOMES = frozenset(
 Headers = list[tuple[bytes, bytes]]
 
 
+class Repeat:
+    """Stands for all requests of one connection with the very same head.
+
+    The policy keeps here what it has come to know of one, for the next; the data plane keeps few.
+    """
+
+    __slots__ = ("judgement",)
+
+    def __init__(self) -> None:
+        self.judgement: Any = None
+
+
 class Exchange:
     """A request as it arrived, then what each stage decided about it."""
 
     __slots__ = (
-        "accept",
         "answer_headers",
         "api_version",
         "authorization",
@@ -57,17 +68,20 @@ class Exchange:
         "client_address",
         "content_length",
         "csrf_key",
+        "dressing",
         "fields",
         "headers",
+        "lines",
         "method",
         "outcome",
         "path",
         "peer",
         "principal",
         "query",
-        "quota",
         "received_at",
+        "repeat",
         "request_id",
+        "resolved",
         "route",
         "service_path",
         "template",
@@ -89,10 +103,10 @@ class Exchange:
         content_length: int | None = None,
         chunked: bool = False,
         fields: dict[bytes, bytes] | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
-        # From the wire. `path` and `query` are the raw target, never percent-decoded;
-        # `content_length` is None where the request did not count its body. Headers are not to be
-        # changed: the requests of a connection share them for as long as they stay the same.
+        # From the wire. `path` and `query` are the raw target, never percent-decoded. Headers are
+        # not to be changed: requests share them. `content_length` is None for an uncounted body.
         self.method = method
         self.path = path
         self.query = query
@@ -103,10 +117,10 @@ class Exchange:
         self.chunked = chunked
         # The first value of every header; `headers` has them all.
         self.fields = dict(reversed(headers)) if fields is None else fields
+        self.repeat = repeat  # None where the request has something that must not be remembered
 
         # From the stages.
         self.request_id: str = ""
-        self.accept: str | None = None
         self.client_address: str = peer
         self.api_version: str | None = None
         self.url_version: str | None = None  # what stands in the URL, well-formed or not
@@ -115,16 +129,19 @@ class Exchange:
         self.template: str = "unmatched"  # bounded set: the `route` label of metrics and log
         self.principal: Principal | None = None
         self.authorization: bytes | None = None  # goes on in place of another credential
-        self.csrf_key: bytes | None = None  # there when the identity is that of a session cookie
-        self.quota: Quota | None = None
-        self.answer_headers: Headers = []  # goes on every answer, errors too; Vary is apart:
-        self.vary: bytes = b""  # the request fields that the stages looked at
+        self.csrf_key: bytes | None = None  # there when a session cookie gave the identity
+        self.resolved: tuple[str, str] | None = None  # the version, and the signal that named it
+        # What goes on every answer, errors too: `lines` are rendered, each with its end; `vary` are
+        # the request fields that the stages looked at; `dressing` is all but `lines`, where known.
+        self.answer_headers: Headers = []
+        self.lines: bytes = b""
+        self.vary: bytes = b""
+        self.dressing: bytes | None = None
 
-        # From the data plane, for log and metrics. `upstream_seconds` is the time from the decision
-        # to the head of the upstream's answer, or to the failure. `outcome` is one of OUTCOMES.
+        # From the data plane. The time is from the decision to the answer's head, or the failure.
         self.upstream_name: str | None = None
         self.upstream_seconds: float | None = None
-        self.outcome: str = "ok"
+        self.outcome: str = "ok"  # one of OUTCOMES
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of header `name` (lower case), or None."""
@@ -135,6 +152,12 @@ class Exchange:
         return [value for key, value in self.headers if key == name]
 
     @property
+    def accept(self) -> str | None:
+        """The first Accept header."""
+        value = self.fields.get(b"accept")
+        return None if value is None else value.decode("latin-1")
+
+    @property
     def has_body(self) -> bool:
         """Whether the request is framed to carry a body (RFC 9112 section 6.3)."""
         return self.chunked or bool(self.content_length)
@@ -142,11 +165,15 @@ class Exchange:
 
 @dataclass(slots=True)
 class Answer:
-    """An answer of the gateway's own. The data plane adds framing, Date and connection headers."""
+    """An answer of the gateway's own. The data plane adds framing, Date and connection headers.
+
+    `lines` are more headers, rendered already, each with its line end.
+    """
 
     status: int
     headers: Headers
     body: bytes = b""
+    lines: bytes = b""
 
 
 @dataclass(slots=True)
@@ -165,7 +192,10 @@ class Timeouts:
 
 @dataclass(slots=True)
 class Forward:
-    """The order to carry the request on. `headers` are complete but for host and framing."""
+    """The order to carry the request on. `headers` are complete but for host and framing.
+
+    `lines` are more headers, rendered already, each with its line end.
+    """
 
     upstream: str
     target: bytes  # origin-form request target, raw
@@ -173,6 +203,7 @@ class Forward:
     timeouts: Timeouts
     max_body: int  # bytes; a longer request body is refused with 413
     retries: int = 1
+    lines: bytes = b""
 
 
 Decision = Answer | Forward
@@ -180,10 +211,14 @@ Decision = Answer | Forward
 
 @dataclass(slots=True)
 class Relay:
-    """Pass the upstream's answer on: this status and these headers (no framing), body untouched."""
+    """Pass the upstream's answer on: this status and these headers (no framing), body untouched.
+
+    `lines` are more headers, rendered already, each with its line end.
+    """
 
     status: int
     headers: Headers
+    lines: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +230,12 @@ class Inspect:
 
 class Policy(Protocol):
     """What the data plane asks of the rest of the gateway."""
+
+    def readmit(self, exchange: Exchange) -> Decision | None:
+        """The decision on a request that is a repetition, where there is nothing to wait for.
+
+        None: `admit` has to be asked. Raises ApiError for a refusal.
+        """
 
     def admit(self, exchange: Exchange) -> Coroutine[Any, Any, Decision]:
         """The pipeline, up to the decision. Raises ApiError for a refusal.
@@ -210,10 +251,10 @@ class Policy(Protocol):
         it has no headers, and `admit` never saw it. An InternalError's cause is in `__cause__`.
         """
 
-    def receive(self, exchange: Exchange, status: int, headers: Headers) -> Relay | Inspect:
+    def receive(self, exchange: Exchange, head: ResponseHead) -> Relay | Inspect:
         """Judges an upstream's answer by its head (1xx never gets here).
 
-        `headers` are the end-to-end ones without date and content-length, which the data plane
+        Its headers are the end-to-end ones without date and content-length, which the data plane
         writes itself.
         """
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+from services.gateway.exchange import Headers
+
 MAX_CHUNK_LINE = 256  # bytes of a chunk's size line, extensions included
 MAX_TRAILERS = 8192  # bytes
 
@@ -157,3 +159,8 @@ class Chunked:
 def chunk(payload: bytes) -> bytes:
     """`payload`, which must not be empty, as one chunk."""
     return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+def rendered(headers: Headers) -> bytes:
+    """`headers` as they stand in a message, each line with its end."""
+    return b"".join([b"%b: %b\r\n" % field for field in headers])

@@ -54,7 +54,7 @@ _NAMES_REMEMBERED = 2_048
 
 
 def forwarded_headers(exchange: Exchange, access: Access, clients: Clients) -> Headers:
-    """The end-to-end request fields, without spoofed ones, and the gateway's own.
+    """The end-to-end request fields, without spoofed ones, and the gateway's own but for the id.
 
     On a route that looks at no identity, none is passed on; a login gets its device cookie.
     """
@@ -78,7 +78,6 @@ def forwarded_headers(exchange: Exchange, access: Access, clients: Clients) -> H
         kept = cookies_for_service(kept, login=login, others=named)
     if exchange.authorization is not None:
         kept.append((b"authorization", exchange.authorization))
-    kept.append((b"x-request-id", exchange.request_id.encode("ascii")))
     kept += _provenance(exchange, fields.get(b"host", b""), clients)
     return kept
 

@@ -13,8 +13,8 @@ from services.gateway.identity.revoked import Revoked
 from services.gateway.identity.sessions import SessionEnded
 from shared.cookies import SESSION_SECRET, Cookies
 from shared.errors import BadRequest, InvalidToken, Unauthorized
-from shared.identity import AccessTokenVerifier, bearer_token
-from shared.tally import Tally
+from shared.identity import AccessTokenVerifier, Principal, bearer_token
+from shared.tally import Cell, Tally
 
 _HIT, _MISS = ("hit",), ("miss",)
 
@@ -39,7 +39,7 @@ class IdentityStage:
             ("result",),
             registry=registry,
         )
-        key_lookups = Tally(
+        self._key_lookups = Tally(
             "api_key_lookups_total",
             "API keys by whether their token was known; junk fails by its checksum",
             ("result",),
@@ -55,8 +55,19 @@ class IdentityStage:
         session = Kind(
             "session", SESSION_SECRET.fits, lambda: SessionEnded(cookies.clear_session())
         )
-        self._api_keys = Exchanges(API_KEY, auth, verifier, revoked, key_lookups)
+        self._api_keys = Exchanges(API_KEY, auth, verifier, revoked, self._key_lookups)
         self._sessions = Exchanges(session, auth, verifier, revoked, session_lookups)
+
+    def stands(self, principal: Principal) -> bool:
+        """Whether who was established before is known not to have been revoked since."""
+        return self._revoked.is_fresh and not self._revoked.covers(principal)
+
+    def found(self, exchange: Exchange) -> Cell | None:
+        """Where it is counted that the request's credential was known; None for one without."""
+        if exchange.principal is None:
+            return None
+        lookups = self._lookups if exchange.authorization is None else self._key_lookups
+        return lookups.cell(_HIT)
 
     async def establish(self, exchange: Exchange, access: Access) -> None:
         """Sets `principal`, and `authorization` where a key or a session stands for a token.

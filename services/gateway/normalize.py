@@ -11,6 +11,7 @@ import structlog
 
 from services.gateway.config import Route
 from services.gateway.exchange import Exchange, Headers
+from services.gateway.framing import rendered
 from services.gateway.headers import NOT_RELAYED
 from shared.errors import (
     PROBLEM_JSON,
@@ -59,6 +60,8 @@ _BY_STATUS |= {
     RateLimited.status: lambda: RateLimited(1),
 }
 
+_SWITCHED = HTTPStatus.SWITCHING_PROTOCOLS
+_ADDED_TO = frozenset({b"content-security-policy", b"vary"})
 _WITH_LOCATION = frozenset({201, 202, 301, 302, 303, 307, 308})
 
 # What a client needs of an error answer besides its body.
@@ -82,6 +85,19 @@ def relayed(exchange: Exchange, status: int, headers: Headers) -> Headers:
                 # The service knows its own path, which is ours without /api.
                 kept[at] = (name, b"/api" + value)
     return kept
+
+
+def relayed_lines(status: int, headers: Headers) -> bytes:
+    """`relayed` rendered, for an answer on which it does not matter what the request was.
+
+    Empty for any other: an error, one with a Location, or one with a field that the gateway has
+    something to add to.
+    """
+    if status >= HTTPStatus.BAD_REQUEST or status in _WITH_LOCATION or status == _SWITCHED:
+        return b""
+    if any(name in _ADDED_TO for name, _ in headers):
+        return b""
+    return rendered([field for field in headers if field[0] not in NOT_RELAYED])
 
 
 def foreign_error(

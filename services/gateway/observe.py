@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -11,9 +12,24 @@ from prometheus_client.registry import Collector
 
 from services.gateway.exchange import Exchange
 from services.gateway.upstream.pool import Upstream
+from shared.json_text import dump_anything
 from shared.logs import AccessLog
-from shared.metrics import DURATION_BUCKETS, HttpMetrics
-from shared.tally import Durations, Tally
+from shared.metrics import DURATION_BUCKETS, METHODS, HttpMetrics
+from shared.tally import Cell, Durations, Series, Tally
+
+# Method, route, version, status, upstream and outcome; all but the method are of bounded sets.
+Kind = tuple[str, str, str | None, int, str | None, str]
+
+
+@dataclass(slots=True)
+class Book:
+    """Where exchanges of one kind are booked, and what their log lines have in common."""
+
+    requests: Cell
+    durations: Series
+    outcomes: Cell
+    upstream_durations: Series
+    encoded: bytes
 
 
 class Observer:
@@ -23,6 +39,7 @@ class Observer:
         self._http = HttpMetrics(registry)
         self.in_flight = self._http.in_flight
         self._access_log = access_log
+        self._books: dict[Kind, Book] = {}
         self._upstream_outcomes = Tally(
             "upstream_requests_total",
             "Requests by upstream and what became of them there",
@@ -72,30 +89,50 @@ class Observer:
     def finished(self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int) -> None:
         """Books one exchange. `status` 499 means that the client left."""
         seconds = time.perf_counter() - exchange.received_at
-        self._http.observe(exchange.method, exchange.template, status, seconds)
-        upstream = exchange.upstream_name
-        if upstream is not None:
-            self._upstream_outcomes.add((upstream, exchange.outcome))
-            if exchange.upstream_seconds is not None:
-                self._upstream_seconds.observe((upstream,), exchange.upstream_seconds)
+        method, upstream = exchange.method, exchange.upstream_name
+        kind = (method, exchange.template, exchange.api_version, status, upstream, exchange.outcome)
+        book = self._books.get(kind) or self._open(kind)
+        book.requests.count += 1
+        book.durations.observe(seconds)
+        book.outcomes.count += 1
+        if exchange.upstream_seconds is not None:
+            book.upstream_durations.observe(exchange.upstream_seconds)
         principal = exchange.principal
         self._access_log.write(
             {
                 "request_id": exchange.request_id,
-                "method": exchange.method,
-                "route": exchange.template,
                 "path": exchange.path,
-                "version": exchange.api_version,
-                "status": status,
                 "duration_ms": round(seconds * 1000, 3),
                 "bytes_in": bytes_in,
                 "bytes_out": bytes_out,
                 "user_id": None if principal is None else principal.user_id,
                 "client": exchange.client_address,
-                "upstream": upstream,
-                "outcome": exchange.outcome,
-            }
+            },
+            book.encoded,
         )
+
+    def _open(self, kind: Kind) -> Book:
+        """The book of a kind of exchanges; kinds with a method of no standard have none to keep."""
+        method, route, version, status, upstream, outcome = kind
+        fields = {
+            "method": method,
+            "route": route,
+            "version": version,
+            "status": status,
+            "upstream": upstream,
+            "outcome": outcome,
+        }
+        requests, durations = self._http.book(method, route, status)
+        outcomes, upstream_durations = Cell(), Series(DURATION_BUCKETS)
+        if upstream is not None:
+            outcomes = self._upstream_outcomes.cell((upstream, outcome))
+            upstream_durations = self._upstream_seconds.series((upstream,))
+        book = Book(
+            requests, durations, outcomes, upstream_durations, b"," + dump_anything(fields)[1:-1]
+        )
+        if method in METHODS:
+            self._books[kind] = book
+        return book
 
 
 class DataPlaneFigures(Collector):

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Route
 from services.gateway.csrf import CsrfStage
-from services.gateway.exchange import Answer, Decision, Exchange, Forward, Headers
+from services.gateway.exchange import Answer, Decision, Exchange, Headers
+from services.gateway.framing import rendered
 from services.gateway.headers import answer_headers, forwarded_headers
 from services.gateway.identify import IdentityStage
+from services.gateway.judgement import Order, judgement_of, recall
 from services.gateway.limits.stage import LimitStage
 from services.gateway.pages import Page, Pages
 from services.gateway.routes import split_version
 from services.gateway.rules import Rules
 from shared.errors import NotFound
-from shared.request_id import accept_request_id
+from shared.request_id import accept_request_id, new_request_id
 
 
 @dataclass(slots=True)
@@ -37,7 +39,12 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
     It awaits nothing unless there is something to wait for: an unknown key, Redis, a page.
     """
     rules = gateway.rules
-    name(exchange)
+    id_line = name(exchange)
+    known = recall(exchange, rules, gateway.identity)
+    if known is not None:
+        if known.charge is not None:
+            await gateway.limits.spend(exchange, known.charge)
+        return known.order.forward(id_line)
     gateway.clients.locate(exchange)
     split_version(exchange)
     preflight = rules.cors.welcome(exchange)
@@ -53,14 +60,37 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
         exchange.template = route.templates[exchange.api_version or ""]
     await gateway.identity.establish(exchange, access_to(page, route))
     gateway.csrf.check(exchange, rules.cors)
+    charge = None
     # What no route matches is limited too: a scanner is a client like any other.
     if page is None or page.limited:
-        await gateway.limits.spend(exchange, rules.policies, gateway.clients.key(exchange))
+        charge = gateway.limits.charge(exchange, rules.policies, gateway.clients.key(exchange))
+        if charge is not None:
+            await gateway.limits.spend(exchange, charge)
     if page is not None:
         return dress(await page.answer(exchange, rules), exchange, gateway.security)
     if route is None:
         raise NotFound
-    return forward(exchange, route, gateway.clients)
+    order = order_of(exchange, route, gateway.clients)
+    # What a session cookie stands for is for auth to say, every minute anew.
+    if exchange.repeat is not None and b"cookie" not in exchange.fields:
+        exchange.repeat.judgement = judgement_of(
+            exchange, rules, gateway.identity, charge, order, gateway.security
+        )
+    return order.forward(id_line)
+
+
+def readmit(exchange: Exchange, gateway: Gateway) -> Decision | None:
+    """`admit` for a request that is known already, where the limits need no waiting for."""
+    limits = gateway.limits
+    if limits.waits:
+        return None
+    known = recall(exchange, gateway.rules, gateway.identity)
+    if known is None:
+        return None
+    id_line = name(exchange)
+    if known.charge is not None:
+        limits.spend_here(exchange, known.charge)
+    return known.order.forward(id_line)
 
 
 def access_to(page: Page | None, route: Route | None) -> Access:
@@ -70,32 +100,33 @@ def access_to(page: Page | None, route: Route | None) -> Access:
     return Access.NONE if route is None else route.access
 
 
-def name(exchange: Exchange) -> None:
-    """Gives the request its id, and puts it on the answer."""
+def name(exchange: Exchange) -> bytes:
+    """Gives the request its id, and puts it on the answer; the header line with the id."""
     offered = exchange.fields.get(b"x-request-id")
-    request_id = accept_request_id(None if offered is None else offered.decode("latin-1"))
+    request_id = (
+        new_request_id() if offered is None else accept_request_id(offered.decode("latin-1"))
+    )
     exchange.request_id = request_id
-    exchange.answer_headers.append((b"x-request-id", request_id.encode("ascii")))
-    accept = exchange.fields.get(b"accept")
-    if accept is not None:
-        exchange.accept = accept.decode("latin-1")
+    exchange.lines = line = b"x-request-id: %b\r\n" % request_id.encode("ascii")
+    return line
 
 
 def dress(answer: Answer, exchange: Exchange, security: Headers) -> Answer:
     """A page brings its own fields; the stages' come on top, as on any answer."""
-    return Answer(answer.status, answer_headers(exchange, security, answer.headers), answer.body)
+    headers = answer_headers(exchange, security, answer.headers)
+    return Answer(answer.status, headers, answer.body, exchange.lines)
 
 
-def forward(exchange: Exchange, route: Route, clients: Clients) -> Forward:
-    """The order to carry the request to the route's upstream."""
+def order_of(exchange: Exchange, route: Route, clients: Clients) -> Order:
+    """The order to carry the request, and its like, to the route's upstream."""
     version = exchange.api_version or ""
     target = route.target_prefixes[version] + exchange.service_path
     if exchange.query:
         target = f"{target}?{exchange.query}"
-    return Forward(
+    return Order(
         upstream=route.upstream,
         target=target.encode("ascii"),
-        headers=forwarded_headers(exchange, route.access, clients),
+        lines=rendered(forwarded_headers(exchange, route.access, clients)),
         timeouts=route.timeouts,
         max_body=route.max_body,
         retries=route.retries,

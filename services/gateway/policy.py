@@ -11,6 +11,7 @@ from services.gateway.headers import answer_headers, kept_private
 from services.gateway.observe import Observer
 from services.gateway.pipeline import Gateway
 from services.gateway.routes import split_version
+from services.gateway.upstream.head import ResponseHead
 from shared.errors import ApiError, render
 
 
@@ -28,16 +29,31 @@ class GatewayPolicy:
         self._under_way += 1
         return pipeline.admit(exchange, self._gateway)
 
+    def readmit(self, exchange: Exchange) -> Decision | None:
+        try:
+            return pipeline.readmit(exchange, self._gateway)
+        finally:
+            # Refused or not, it is under way if it has a name.
+            if exchange.request_id:
+                self._under_way += 1
+
     def refuse(self, exchange: Exchange, error: ApiError) -> Answer:
         return self._render(exchange, error, provenance.of_failure(exchange, error))
 
-    def receive(self, exchange: Exchange, status: int, headers: Headers) -> Relay | Inspect:
+    def receive(self, exchange: Exchange, head: ResponseHead) -> Relay | Inspect:
+        status, dressing = head.status, exchange.dressing
+        if dressing is not None:
+            known = head.relayed
+            if known is None:
+                known = head.relayed = normalize.relayed_lines(status, head.headers)
+            if known:
+                return Relay(status, [], known + dressing + exchange.lines)
         route = exchange.route
         assert route is not None
-        if normalize.is_to_inspect(route, status, headers):
+        if normalize.is_to_inspect(route, status, head.headers):
             return Inspect(normalize.MAX_ERROR_BODY)
-        own = self._relayed(exchange, status, headers)
-        return Relay(status, answer_headers(exchange, self._security, own))
+        own = self._relayed(exchange, status, head.headers)
+        return Relay(status, answer_headers(exchange, self._security, own), exchange.lines)
 
     def rewrite(
         self, exchange: Exchange, status: int, headers: Headers, body: bytes, complete: bool
@@ -45,9 +61,12 @@ class GatewayPolicy:
         error = normalize.foreign_error(exchange, status, headers, body, complete=complete)
         if error is None:
             own = self._relayed(exchange, status, headers)
-            return Answer(status, answer_headers(exchange, self._security, own), body)
+            return Answer(
+                status, answer_headers(exchange, self._security, own), body, exchange.lines
+            )
         answer = self._render(exchange, error, provenance.of_status(status))
-        return Answer(answer.status, answer.headers + normalize.kept_beside(headers), answer.body)
+        answer.headers += normalize.kept_beside(headers)
+        return answer
 
     def finish(self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int) -> None:
         if exchange.request_id:
@@ -74,4 +93,4 @@ class GatewayPolicy:
         if proxy_status is not None:
             own.append((b"proxy-status", proxy_status))
         headers = answer_headers(exchange, self._security, own)
-        return Answer(rendered.status, headers, rendered.body)
+        return Answer(rendered.status, headers, rendered.body, exchange.lines)

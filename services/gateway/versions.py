@@ -48,7 +48,7 @@ class Versions:
     ) -> None:
         self._versions = versions
         self._default = default
-        self._seen = seen
+        self.seen = seen
         self._now = now
         self._phases: dict[str, Phase] = {}
 
@@ -67,8 +67,8 @@ class Versions:
         """
         if not is_api(exchange.path):
             return
-        version, signal = resolved = self._resolve(exchange)
-        self._seen(resolved)
+        version, signal = exchange.resolved = self._resolve(exchange)
+        self.seen(exchange.resolved)
         phase = self.phase(version)
         self._announce(exchange, version, phase, in_url=signal == "url")
         if phase.status is Status.RETIRED or phase.brownout_end is not None:

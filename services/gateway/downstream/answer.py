@@ -6,6 +6,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from services.gateway.exchange import Headers
+from services.gateway.framing import rendered
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -13,27 +14,22 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 def _status_line(status: int) -> bytes:
-    return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}".encode("ascii")
+    return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode("ascii")
 
 
 _STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
 
 
 def date_line() -> bytes:
-    """The Date header of this second (RFC 9110 section 6.6.1)."""
-    return f"date: {formatdate(usegmt=True)}".encode("ascii")
+    """The Date header line of this second (RFC 9110 section 6.6.1)."""
+    return f"date: {formatdate(usegmt=True)}\r\n".encode("ascii")
 
 
-def answer_head(status: int, headers: Headers, date: bytes, framing: bytes) -> bytes:
-    """The head of an answer. `framing` is nothing, or header lines with their line ends."""
-    return b"\r\n".join(
-        [
-            _STATUS_LINES.get(status) or _status_line(status),
-            date,
-            *map(b": ".join, headers),
-            framing + b"\r\n",
-        ]
-    )
+def answer_head(status: int, headers: Headers, lines: bytes, date: bytes, framing: bytes) -> bytes:
+    """The head of an answer. `lines`, `date` and `framing` are header lines with their ends."""
+    line = _STATUS_LINES.get(status) or _status_line(status)
+    own = rendered(headers) if headers else b""
+    return b"%b%b%b%b%b\r\n" % (line, date, own, lines, framing)
 
 
 def has_no_body(method: str, status: int) -> bool:

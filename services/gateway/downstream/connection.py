@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import struct
 from socket import SO_LINGER, SOL_SOCKET
-from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 from services.gateway.downstream.grammar import hopeless
 from services.gateway.downstream.head import NO_FIELDS, BadHead, RequestHead
 from services.gateway.downstream.pace import NEVER, WriteWatch, next_deadline
 from services.gateway.downstream.turn import Turn
-from services.gateway.exchange import Exchange
 from shared.errors import ApiError, RequestTimeout, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -99,6 +97,7 @@ class ClientConnection(asyncio.Protocol):
         if turn is not None:
             turn.client_left()
         self._buffer = b""
+        self._fields.forget()
         self.server.closed(self)
 
     def pause_writing(self) -> None:
@@ -274,25 +273,16 @@ class ClientConnection(asyncio.Protocol):
         except BadHead as bad:
             self._refuse(bad.error, bad)
             return False
-        self._fields = request.fields
-        exchange = Exchange(
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            headers=request.fields.headers,
-            fields=request.fields.first,
-            peer=self.peer,
-            received_at=perf_counter(),
-            content_length=request.content_length,
-            chunked=request.chunked,
-        )
-        self._begin_turn(exchange, request).start()
+        if request.fields is not self._fields:
+            self._fields.forget()
+            self._fields = request.fields
+        self._begin_turn(request).start()
         return True
 
-    def _begin_turn(self, exchange: Exchange, head: RequestHead) -> Turn:
+    def _begin_turn(self, head: RequestHead) -> Turn:
         self._state = _TURN
         self.deadline = NEVER
-        self.turn = turn = Turn(self, exchange, head)
+        self.turn = turn = Turn(self, head)
         return turn
 
     def _head_not_there(self, data: bytes) -> None:
@@ -315,17 +305,9 @@ class ClientConnection(asyncio.Protocol):
         self, error: ApiError, bad: BadHead | None = None, outcome: str = "malformed"
     ) -> None:
         """Answers a request that never became one, and closes."""
-        exchange = Exchange(
-            method=bad.method if bad else "-",
-            path=bad.path if bad else "-",
-            query="",
-            headers=bad.fields.headers if bad else [],
-            peer=self.peer,
-            received_at=perf_counter(),
-        )
-        exchange.outcome = outcome
-        head = RequestHead(exchange.method, exchange.path, "", NO_FIELDS)
-        turn = self._begin_turn(exchange, head)
+        head = bad.head if bad else RequestHead("-", "-", "", NO_FIELDS)
+        turn = self._begin_turn(head)
+        turn.exchange.outcome = outcome
         turn.keep_alive = False
         turn.refuse(error)
 

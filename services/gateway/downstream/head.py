@@ -7,7 +7,8 @@ ends, versions and folded lines. What two parsers agree on leaves nothing to int
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 
 import httptools
 
@@ -15,12 +16,16 @@ from services.gateway.downstream import semantics
 from services.gateway.downstream.grammar import FIELDS, LINE, diagnose
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.downstream.target import is_authority, split_target
-from services.gateway.exchange import Headers
+from services.gateway.exchange import Exchange, Headers, Repeat
 from shared.errors import ApiError, BadRequest, HeadersTooLarge, MethodNotAllowed, UriTooLong
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _COMMON_METHODS = frozenset(method.encode() for method in METHODS)
 _REFUSED_METHODS = frozenset({b"TRACE", b"CONNECT"})
+# Of the heads that a connection has sent with the same fields so many are known, if their request
+# lines are not longer than so many bytes.
+_KNOWN_LINES = 8
+_KNOWN_LINE = 256
 _METHOD = re.compile(rb"[A-Z][A-Z\-]*")
 
 
@@ -28,12 +33,19 @@ _METHOD = re.compile(rb"[A-Z][A-Z\-]*")
 class Fields:
     """The header lines of a request, taken apart. Not to be changed: a connection remembers them.
 
-    `block` is how they came, and b"" where they say something of the message itself.
+    `block` is how they came, and b"" where they say something of the message itself. `heads` are
+    the heads that they were part of, by their request line, as `reader` has read them.
     """
 
     headers: Headers
     first: dict[bytes, bytes]  # the first value of every header
     block: bytes = b""
+    reader: HeadReader | None = field(default=None, compare=False)
+    heads: dict[bytes, RequestHead] = field(default_factory=dict, compare=False)
+
+    def forget(self) -> None:
+        """Lets go of the heads, which refer to it: so it needs no garbage collector."""
+        self.heads.clear()
 
 
 NO_FIELDS = Fields([], {})
@@ -41,7 +53,10 @@ NO_FIELDS = Fields([], {})
 
 @dataclass(slots=True)
 class RequestHead:
-    """A request's head, checked. `path` and `query` are raw."""
+    """A request's head, checked. `path` and `query` are raw. Not to be changed: it may be shared
+
+    by requests that repeat it. `repeat` is None where it says something of the message itself.
+    """
 
     method: str
     path: str
@@ -53,11 +68,28 @@ class RequestHead:
     chunked: bool = False
     expects_continue: bool = False
     websocket: bool = False
+    repeat: Repeat | None = field(default=None, compare=False)
 
     @property
     def has_body(self) -> bool:
         """Whether the request is framed to carry a body."""
         return self.chunked or bool(self.content_length)
+
+    def exchange(self, peer: str) -> Exchange:
+        """What begins when it arrives from the address `peer`."""
+        fields = self.fields
+        return Exchange(
+            method=self.method,
+            path=self.path,
+            query=self.query,
+            headers=fields.headers,
+            peer=peer,
+            received_at=perf_counter(),
+            content_length=self.content_length,
+            chunked=self.chunked,
+            fields=fields.first,
+            repeat=self.repeat,
+        )
 
 
 class BadHead(Exception):
@@ -68,9 +100,7 @@ class BadHead(Exception):
     ) -> None:
         super().__init__(error.text)
         self.error = error
-        self.method = method
-        self.path = path
-        self.fields = fields
+        self.head = RequestHead(method, path, "", fields)
 
 
 class HeadReader:
@@ -93,6 +123,19 @@ class HeadReader:
         """
         end = head.find(b"\r\n")
         block = head[end:]
+        if block != known.block or known.reader is not self:
+            return self._read(head, end, block, NO_FIELDS)
+        line = head[:end]
+        again = known.heads.get(line)
+        if again is None:
+            again = self._read(head, end, block, known)
+            if again.repeat is not None and end <= _KNOWN_LINE:
+                if len(known.heads) >= _KNOWN_LINES:
+                    known.heads.clear()
+                known.heads[line] = again
+        return again
+
+    def _read(self, head: bytes, end: int, block: bytes, known: Fields) -> RequestHead:
         line = LINE.fullmatch(head, 0, end)
         if line is None:
             raise BadHead(diagnose(head, self._max_target))
@@ -102,7 +145,7 @@ class HeadReader:
         try:
             if len(target) > self._max_target:
                 raise UriTooLong
-            if block == known.block and http_1_1 and method in _COMMON_METHODS:
+            if known.block and http_1_1 and method in _COMMON_METHODS:
                 fields = known
             else:
                 _check_method(method)
@@ -111,12 +154,12 @@ class HeadReader:
                     return self._judge(method, target, fields, http_1_1)
             if path is None:
                 path_, query_ = split_target(target, fields.first[b"host"])
-                return RequestHead(str(method, "ascii"), path_, query_, fields)
+            else:
+                path_, query_ = str(path, "ascii"), str(query, "ascii") if query else ""
         except ApiError as error:
             path = target.partition(b"?")[0]
             raise BadHead(error, str(method, "ascii"), str(path, "ascii"), fields) from None
-        query = str(query, "ascii") if query else ""
-        return RequestHead(str(method, "ascii"), str(path, "ascii"), query, fields)
+        return RequestHead(str(method, "ascii"), path_, query_, fields, repeat=Repeat())
 
     def _take_apart(self, head: bytes, block: bytes) -> Fields:
         if FIELDS.fullmatch(block) is None:
@@ -138,7 +181,7 @@ class HeadReader:
         wire = [field for field in headers if field[0] in semantics.WIRE]
         if len(wire) == 1 and wire[0][0] == b"host" and is_authority(wire[0][1]):
             # It says nothing of how it goes on: no body, and the connection stays.
-            fields.block = block
+            fields.block, fields.reader = block, self
         return fields
 
     def _judge(self, method: bytes, target: bytes, fields: Fields, http_1_1: bool) -> RequestHead:

@@ -9,7 +9,7 @@ import structlog
 from services.gateway.downstream.answer import answer_head, has_no_body
 from services.gateway.downstream.head import RequestHead
 from services.gateway.downstream.intake import Intake
-from services.gateway.exchange import Answer, Exchange, Headers, Relay
+from services.gateway.exchange import Answer, Headers, Relay
 from services.gateway.framing import LAST_CHUNK, chunk
 from services.gateway.upstream.head import ResponseHead
 from shared.errors import ApiError, InternalError
@@ -39,11 +39,11 @@ class Reply:
         "keep_alive",
     )
 
-    def __init__(self, connection: ClientConnection, exchange: Exchange, head: RequestHead) -> None:
+    def __init__(self, connection: ClientConnection, head: RequestHead) -> None:
         self._connection = connection
         self._policy = connection.server.policy
         self._head = head
-        self.exchange = exchange
+        self.exchange = head.exchange(connection.peer)
         self.intake = Intake(head)
         self.keep_alive = head.keep_alive
         self.is_over = False
@@ -82,7 +82,7 @@ class Reply:
         if not self.intake.discard(self._discardable()):
             self.keep_alive = False
         self._sent = len(body)
-        self._write_head(answer.status, answer.headers, framing, body)
+        self._write_head(answer.status, answer.headers, answer.lines, framing, body)
         self._over()
 
     def _discardable(self) -> int:
@@ -116,7 +116,7 @@ class Reply:
         self._sent = len(body)
         if self._chunked and body:
             body = chunk(body)
-        self._write_head(status, relay.headers, framing, body)
+        self._write_head(status, relay.headers, relay.lines, framing, body)
         if finished:
             self._over()
         elif status == 101:
@@ -132,7 +132,9 @@ class Reply:
         if finished:
             self._over()
 
-    def _write_head(self, status: int, headers: Headers, framing: bytes, body: bytes) -> None:
+    def _write_head(
+        self, status: int, headers: Headers, lines: bytes, framing: bytes, body: bytes
+    ) -> None:
         server = self._connection.server
         if status != 101:
             if server.draining or not (self.intake.decoder is None or self.intake.discards):
@@ -142,7 +144,7 @@ class Reply:
             elif not self._head.http_1_1:
                 framing += b"connection: keep-alive\r\n"
         self._status = status
-        self._connection.write(answer_head(status, headers, server.date, framing) + body)
+        self._connection.write(answer_head(status, headers, lines, server.date, framing) + body)
 
     def cut(self) -> None:
         """Ends an answer so that it does not look complete: not even one that ends with the

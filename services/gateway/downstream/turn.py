@@ -10,7 +10,7 @@ from services.gateway.downstream.answer import CONTINUE
 from services.gateway.downstream.frames import Tunnel
 from services.gateway.downstream.head import RequestHead
 from services.gateway.downstream.reply import Reply
-from services.gateway.exchange import Answer, Decision, Exchange, Forward, Inspect, Relay
+from services.gateway.exchange import Answer, Decision, Forward, Inspect, Relay
 from services.gateway.framing import BadFraming
 from services.gateway.upstream.call import Call
 from services.gateway.upstream.head import ResponseHead
@@ -35,8 +35,8 @@ class Turn(Reply):
         "_tunnel",
     )
 
-    def __init__(self, connection: ClientConnection, exchange: Exchange, head: RequestHead) -> None:
-        super().__init__(connection, exchange, head)
+    def __init__(self, connection: ClientConnection, head: RequestHead) -> None:
+        super().__init__(connection, head)
         self._forward: Forward | None = None
         self._admitting: asyncio.Task[Decision] | None = None
         self._call: Call | None = None
@@ -51,6 +51,10 @@ class Turn(Reply):
     def start(self) -> None:
         """Asks the policy what to do."""
         try:
+            known = self._policy.readmit(self.exchange)
+            if known is not None:
+                self._decide(known)
+                return
             outcome = eager.run(self._policy.admit(self.exchange), self._connection.server.loop)
         except ApiError as error:
             self.refuse(error)
@@ -162,7 +166,7 @@ class Turn(Reply):
             self._call = None
         self._response = head
         try:
-            verdict = self._policy.receive(self.exchange, head.status, head.headers)
+            verdict = self._policy.receive(self.exchange, head)
         except Exception as error:  # noqa: BLE001 - a fault of ours is a 500, whatever it is
             self._drop_call()
             self.refuse(_internal(error))

@@ -56,9 +56,14 @@ class Revoked:
         """Since auth was last heard of; infinite before the first time."""
         return max(0.0, self._now() - self._heard_at)
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether auth was heard of lately enough to tell what has been revoked."""
+        return self._now() - self._heard_at <= self._stale_seconds
+
     def check(self) -> None:
         """Raises ServiceUnavailable when nobody can tell what has been revoked."""
-        if self._now() - self._heard_at > self._stale_seconds:
+        if not self.is_fresh:
             raise ServiceUnavailable("Identity cannot be verified right now")
 
     def covers(self, principal: Principal) -> bool:

@@ -44,6 +44,25 @@ class Counters:
             arrival = self._old.get(subject, 0)
         return arrival - now if arrival > now else 0
 
+    def take(self, subject: str, amount: int, now: int) -> int:
+        """Adds `amount` to what `subject` owes if both stay within a refill; what it owed before.
+
+        All in microseconds.
+        """
+        if now >= self._turn_at:
+            self._turn(now)
+        young = self._young
+        arrival = young.get(subject)
+        if arrival is None:
+            arrival = self._old.get(subject, 0)
+        debt = arrival - now if arrival > now else 0
+        after = debt + amount
+        if after <= self._refill_us and amount:
+            young[subject] = now + after
+            if len(young) > self._max_keys:
+                self._turn(now)
+        return debt
+
     def put(self, subject: str, arrival: int, now: int) -> None:
         """Keeps the arrival time of `subject`."""
         young = self._young
@@ -86,14 +105,14 @@ class MemoryLimiter:
         if tables is None:
             tables = self._tables_of(applied)
         debts = [
-            counters.debt(subject, now) for counters, subject in zip(tables, subjects, strict=True)
+            counters.take(subject, cost * policy.interval_us, now)
+            for counters, subject, policy in zip(tables, subjects, applied.policies, strict=True)
         ]
         quota = Quota(applied, debts, cost)
-        if cost and quota.allowed:
-            for counters, subject, standing in zip(tables, subjects, quota.standings, strict=True):
-                # A shadow policy that would have refused is left as it is.
-                if not standing[3]:
-                    counters.put(subject, now + standing[2], now)
+        if cost and not quota.allowed:
+            # Nobody else has looked meanwhile: those that admitted get back what they had.
+            for counters, subject, debt in zip(tables, subjects, debts, strict=True):
+                counters.put(subject, now + debt, now)
         return quota
 
     def _tables_of(self, applied: Applied) -> list[Counters]:

@@ -47,21 +47,19 @@ class LimitPolicy:
 
     # Derived once: what an emptied quota takes to be whole again, in microseconds; the name of the
     # counters, with the rate in it, so that a changed rate begins with fresh ones; and what the
-    # policy puts into response fields.
+    # policy puts into response fields, `standing` being a format for two whole numbers.
     capacity_us: int = field(init=False)
     storage_name: str = field(init=False)
-    quoted: str = field(init=False)
     item: bytes = field(init=False)
-    limit_field: tuple[bytes, bytes] = field(init=False)
+    standing: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        quoted = f'"{self.name}"'
+        quoted = f'"{self.name}"'.encode("ascii")
         for name, value in {
             "capacity_us": self.count * self.interval_us,
             "storage_name": f"{self.name}:{self.count}/{self.period}",
-            "quoted": quoted,
-            "item": f"{quoted};q={self.count};w={self.period}".encode("ascii"),
-            "limit_field": (b"x-ratelimit-limit", b"%d" % self.count),
+            "item": b"%b;q=%d;w=%d" % (quoted, self.count, self.period),
+            "standing": quoted.replace(b"%", b"%%") + b";r=%d;t=%d",
         }.items():
             object.__setattr__(self, name, value)
 
@@ -87,18 +85,26 @@ class Applied:
     """The policies of one kind of request, and what it costs.
 
     `watched` says that there are shadow policies among them, `by_address` that there are some that
-    count addresses.
+    count addresses. `listed` is the RateLimit-Policy line of those that are enforced.
     """
 
     policies: tuple[LimitPolicy, ...]
     cost: int
     watched: bool = field(init=False)
     by_address: bool = field(init=False)
+    listed: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         by_address = any(policy.key is Key.ADDRESS for policy in self.policies)
         object.__setattr__(self, "watched", any(policy.shadow for policy in self.policies))
         object.__setattr__(self, "by_address", by_address)
+        enforced = [policy for policy in self.policies if not policy.shadow]
+        object.__setattr__(self, "listed", listing(enforced))
+
+
+def listing(policies: Iterable[LimitPolicy]) -> bytes:
+    """The RateLimit-Policy header line of `policies`, its line end included."""
+    return b"ratelimit-policy: %b\r\n" % b", ".join([policy.item for policy in policies])
 
 
 def parse_rate(text: str) -> tuple[int, int]:

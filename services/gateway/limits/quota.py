@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from services.gateway.exchange import Headers
 from services.gateway.limits.gcra import judge
 from services.gateway.limits.policies import Applied, LimitPolicy
 
@@ -33,28 +33,42 @@ class Quota:
     A refusal by one policy leaves all of them as they were.
     """
 
-    __slots__ = ("allowed", "applied", "standings")
+    __slots__ = ("_rows", "allowed", "applied")
 
     def __init__(self, applied: Applied, debts: list[int], cost: int) -> None:
         self.applied = applied
         self.allowed = True
-        self.standings = standings = []
+        rows = []
         for policy, debt in zip(applied.policies, debts, strict=True):
             interval, capacity = policy.interval_us, policy.capacity_us
             after = debt + cost * interval
             # What `gcra.judge` says of a request that fits, written out: it is on every request.
             if after <= capacity:
-                standings.append(Standing(policy, (capacity - after) // interval, after, 0))
+                rows.append((policy, (capacity - after) // interval, after, 0))
                 continue
             _, remaining, reset, retry_after = judge(debt, 0, interval, policy.count, cost)
             if not policy.shadow:
                 self.allowed = False
-            standings.append(Standing(policy, remaining, reset, retry_after))
+            rows.append((policy, remaining, reset, retry_after))
         if not self.allowed:
-            self.standings = [
-                standing if standing.retry_after else _untouched(standing.policy, debt)
-                for standing, debt in zip(standings, debts, strict=True)
+            rows = [
+                row if row[3] else _untouched(row[0], debt)
+                for row, debt in zip(rows, debts, strict=True)
             ]
+        self._rows: list[tuple[LimitPolicy, int, int, int]] = rows
+
+    @property
+    def standings(self) -> list[Standing]:
+        """Every policy, in the order of `applied`."""
+        return [Standing(*row) for row in self._rows]
+
+    @property
+    def lines(self) -> bytes:
+        """The header lines that tell the caller; shadow policies are not told of."""
+        rows = self._rows
+        if self.applied.watched:
+            rows = [row for row in rows if not row[0].shadow]
+        return lines(rows, self.applied.listed)
 
     @property
     def enforced(self) -> list[Standing]:
@@ -77,34 +91,31 @@ class Quota:
         return max((standing.seconds_left for standing in self.violated), default=0)
 
 
-def _untouched(policy: LimitPolicy, debt: int) -> Standing:
+def _untouched(policy: LimitPolicy, debt: int) -> tuple[LimitPolicy, int, int, int]:
     _, remaining, reset, _ = judge(debt, 0, policy.interval_us, policy.count, 0)
-    return Standing(policy, remaining, reset, 0)
+    return policy, remaining, reset, 0
 
 
-def fields(standings: list[Standing]) -> Headers:
-    """The response fields of a limited answer, from its enforced policies.
+def lines(rows: Sequence[tuple[LimitPolicy, int, int, int]], listed: bytes) -> bytes:
+    """The header lines of a limited answer, from its enforced policies, as `Standing` has them.
 
     `RateLimit-Policy` and `RateLimit` are draft-ietf-httpapi-ratelimit-headers-11; the X- fields
     name the tightest policy (of equals, the one that recovers last), their reset being epoch
-    seconds.
+    seconds. `listed` is `listing` of the same policies.
     """
-    if not standings:
-        return []
-    shown = ""
-    tightest, least, latest = standings[0].policy, -1, 0
-    for policy, remaining, reset, retry_after in standings:
+    if not rows:
+        return b""
+    shown = []
+    limit, least, latest = 0, -1, 0
+    for policy, remaining, reset, retry_after in rows:
         seconds = -(-(retry_after or reset) // _SECOND)
-        shown = f"{shown}, {policy.quoted};r={remaining};t={seconds}"
+        shown.append(policy.standing % (remaining, seconds))
         if least < 0 or remaining < least or (remaining == least and seconds > latest):
-            tightest, least, latest = policy, remaining, seconds
-    return [
-        tightest.limit_field,
-        (b"x-ratelimit-remaining", b"%d" % least),
-        (b"x-ratelimit-reset", b"%d" % (time.time() + latest)),
-        (b"ratelimit-policy", b", ".join([standing[0].item for standing in standings])),
-        (b"ratelimit", shown[2:].encode("ascii")),
-    ]
+            limit, least, latest = policy.count, remaining, seconds
+    return (
+        b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n"
+        b"%bratelimit: %b\r\n"
+    ) % (limit, least, time.time() + latest, listed, b", ".join(shown))
 
 
 def describe(standing: Standing) -> dict[str, Any]:

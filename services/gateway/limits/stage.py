@@ -6,14 +6,21 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from services.gateway.exchange import Exchange
 from services.gateway.limits.memory import MemoryLimiter
-from services.gateway.limits.policies import Applied, FailureMode, PolicyBook, subjects
-from services.gateway.limits.quota import Quota, Standing, describe, fields
+from services.gateway.limits.policies import (
+    Applied,
+    FailureMode,
+    LimitPolicy,
+    PolicyBook,
+    listing,
+    subjects,
+)
+from services.gateway.limits.quota import Quota, describe, lines
 from services.gateway.limits.redis import LimiterUnavailable, RedisLimiter
 from shared.errors import RateLimited, ServiceUnavailable
 from shared.identity import Tier
-from shared.tally import Tally
+from shared.tally import Cell, Tally
 
-_PARTS_REMEMBERED = 1_024
+_APPLIED_REMEMBERED = 1_024
 
 
 class LimiterMetrics:
@@ -26,6 +33,7 @@ class LimiterMetrics:
             ("policy", "decision"),
             registry=registry,
         )
+        self._admitted: dict[Applied, tuple[Cell, ...]] = {}
         self.degraded = Gauge(
             "limiter_degraded", "1 while Redis does not answer the limiter", registry=registry
         )
@@ -36,17 +44,46 @@ class LimiterMetrics:
             registry=registry,
         )
 
-    def count(self, standings: list[Standing]) -> None:
+    def admitted(self, applied: Applied) -> tuple[Cell, ...]:
+        """Where it is counted that all policies of `applied` have admitted a request."""
+        cells = self._admitted.get(applied)
+        if cells is None:
+            if len(self._admitted) >= _APPLIED_REMEMBERED:
+                # Reloads make new ones.
+                self._admitted.clear()
+            keys = [_decision(policy, refused=False) for policy in applied.policies]
+            cells = self._admitted[applied] = tuple(map(self._decisions.cell, keys))
+        return cells
+
+    def count(self, quota: Quota) -> None:
         """Books what every policy said."""
-        for policy, _, _, retry_after in standings:
-            decision = "refused" if retry_after else "admitted"
-            if policy.shadow:
-                decision = f"shadow_{decision}"
-            self._decisions.add((policy.name, decision))
+        for standing in quota.standings:
+            self._decisions.add(_decision(standing.policy, refused=standing.retry_after > 0))
+
+
+def _decision(policy: LimitPolicy, *, refused: bool) -> tuple[str, str]:
+    decision = "refused" if refused else "admitted"
+    return policy.name, f"shadow_{decision}" if policy.shadow else decision
+
+
+class Charge:
+    """To whom a request is charged: its policies, and for each of them whom it counts.
+
+    It holds for every request of the same caller to the same place.
+    """
+
+    __slots__ = ("admitted", "applied", "subjects")
+
+    def __init__(
+        self, applied: Applied, subjects: tuple[str, ...], admitted: tuple[Cell, ...]
+    ) -> None:
+        self.applied = applied
+        self.subjects = subjects
+        self.admitted = admitted  # where a request is counted that all policies admit
 
 
 class LimitStage:
-    """Spends a request's cost, puts the quota and its fields on the exchange, or refuses."""
+    """Spends a request's cost and puts its header lines on the exchange, or refuses."""
 
     def __init__(
         self, memory: MemoryLimiter, redis: RedisLimiter | None, metrics: LimiterMetrics
@@ -61,8 +98,13 @@ class LimitStage:
         if self._redis is not None:
             self._redis.timeout = redis_timeout
 
-    async def spend(self, exchange: Exchange, book: PolicyBook, client_key: str) -> None:
-        """Raises RateLimited, or ServiceUnavailable for a policy that is closed without Redis.
+    @property
+    def waits(self) -> bool:
+        """Whether the counters are out of this process, so that `spend` may have to wait."""
+        return self._redis is not None
+
+    def charge(self, exchange: Exchange, book: PolicyBook, client_key: str) -> Charge | None:
+        """To whom the request is charged; None where no policy applies.
 
         `client_key` is the client's address as policies count it.
         """
@@ -70,16 +112,32 @@ class LimitStage:
         tier = Tier.ANONYMOUS if principal is None else principal.tier
         applied = book.applying(tier, exchange.method, exchange.service_path)
         if not applied.policies:
-            return
+            return None
         counted = subjects(applied, principal, client_key)
+        return Charge(applied, counted, self._metrics.admitted(applied))
+
+    async def spend(self, exchange: Exchange, charge: Charge) -> None:
+        """Raises RateLimited, or ServiceUnavailable for a policy that is closed without Redis."""
+        applied = charge.applied
         if self._redis is None:
-            quota = self._memory.spend(applied, counted, applied.cost)
+            self.spend_here(exchange, charge)
         else:
-            quota = await self._shared(applied, counted, applied.cost)
-        exchange.quota = quota
-        standings = quota.standings
-        self._metrics.count(standings)
-        exchange.answer_headers += fields(quota.enforced if applied.watched else standings)
+            quota = await self._shared(applied, charge.subjects, applied.cost)
+            self._settle(exchange, charge, quota)
+
+    def spend_here(self, exchange: Exchange, charge: Charge) -> None:
+        """`spend` where it never waits. Raises RateLimited."""
+        applied = charge.applied
+        quota = self._memory.spend(applied, charge.subjects, applied.cost)
+        self._settle(exchange, charge, quota)
+
+    def _settle(self, exchange: Exchange, charge: Charge, quota: Quota) -> None:
+        exchange.lines += quota.lines
+        if quota.allowed and not quota.applied.watched:
+            for cell in charge.admitted:
+                cell.count += 1
+            return
+        self._metrics.count(quota)
         if not quota.allowed:
             raise RateLimited(
                 quota.retry_after_seconds,
@@ -99,11 +157,8 @@ class LimitStage:
             quota = self._memory.spend(applied, counted, 0)
         else:
             quota = await self._shared(applied, counted, 0)
-        own = applied.policies[:of_tier]
-        exchange.quota = quota
-        exchange.answer_headers += fields(
-            [standing for standing in quota.enforced if standing.policy in own]
-        )
+        own = [one for one in quota.enforced if one.policy in applied.policies[:of_tier]]
+        exchange.lines += lines(own, listing(one.policy for one in own))
         return quota
 
     async def _shared(self, applied: Applied, counted: tuple[str, ...], cost: int) -> Quota:
@@ -135,7 +190,7 @@ class LimitStage:
         """The policies of `applied` that count locally in an outage."""
         part = self._parts.get(applied)
         if part is None:
-            if len(self._parts) >= _PARTS_REMEMBERED:
+            if len(self._parts) >= _APPLIED_REMEMBERED:
                 self._parts.clear()
             local = FailureMode.LOCAL
             policies = tuple(one for one in applied.policies if one.on_failure is local)

@@ -25,6 +25,7 @@ _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)"
 
 _KNOWN_LINES = 2048  # how many lines are remembered before all are forgotten
 _KNOWN_LENGTH = 200  # bytes of the longest line that is worth it
+_KNOWN_HEAD = 2048  # bytes of the longest head that is worth it
 
 # Hop-by-hop headers (RFC 9110 section 7.6.1) and those that the data plane writes itself.
 _WIRE = frozenset(
@@ -52,7 +53,11 @@ _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade"})  # that name no head
 
 @dataclass(slots=True)
 class ResponseHead:
-    """An answer's head. `headers` are the end-to-end ones, `length` is Content-Length."""
+    """An answer's head. `headers` are the end-to-end ones, `length` is Content-Length.
+
+    Not to be changed: answers with the same head share it. `relayed` is the policy's, to keep what
+    it makes of the headers for the next of them.
+    """
 
     status: int
     headers: Headers
@@ -61,6 +66,7 @@ class ResponseHead:
     length: int | None = None
     chunked: bool = False
     protocol: bytes | None = None  # what a 101 switched to
+    relayed: bytes | None = None
 
     @property
     def is_event_stream(self) -> bool:
@@ -85,9 +91,19 @@ class HeadReader:
     def __init__(self) -> None:
         self._status_lines: dict[bytes, tuple[int, bool]] = {}
         self._fields: dict[bytes, tuple[tuple[bytes, bytes], bool]] = {}
+        self._last = b""
+        self._last_read: ResponseHead | None = None
 
     def read(self, head: bytes) -> ResponseHead:
         """The answer whose head, without the line ends at its end, is `head`. Raises BadFraming."""
+        if head == self._last and self._last_read is not None:
+            return self._last_read
+        result = self._read(head)
+        if len(head) <= _KNOWN_HEAD and not any(name in _PRIVATE for name, _ in result.headers):
+            self._last, self._last_read = head, result
+        return result
+
+    def _read(self, head: bytes) -> ResponseHead:
         lines = iter(head.split(b"\r\n"))
         first = next(lines)
         status, http_1_1 = self._status_lines.get(first) or self._learn_status_line(first)

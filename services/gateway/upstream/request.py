@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.gateway.exchange import Forward
-from services.gateway.framing import chunk
+from services.gateway.framing import chunk, rendered
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -32,17 +32,22 @@ def request_bytes(
     method: str, forward: Forward, authority: bytes, body: Body, websocket: bool
 ) -> bytes:
     """The request's head for the service at `authority`, and what there is of the body."""
-    lines = [
-        method.encode("ascii") + b" " + forward.target + b" HTTP/1.1\r\nhost: " + authority,
-        *map(b": ".join, forward.headers),
-    ]
+    framing = b""
     start = body.start
     if body.in_chunks:
-        lines.append(b"transfer-encoding: chunked")
+        framing = b"transfer-encoding: chunked\r\n"
         start = chunk(start) if start else b""
     elif start or body.length or body.declared or method in _WITH_BODY:
-        lines.append(b"content-length: %d" % (len(start) if body.complete else body.length or 0))
+        length = len(start) if body.complete else body.length or 0
+        framing = b"content-length: %d\r\n" % length
     if websocket:
-        lines.append(b"connection: upgrade\r\nupgrade: websocket")
-    lines.append(b"\r\n" + start)
-    return b"\r\n".join(lines)
+        framing += b"connection: upgrade\r\nupgrade: websocket\r\n"
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b%b\r\n%b" % (
+        method.encode("ascii"),
+        forward.target,
+        authority,
+        rendered(forward.headers) if forward.headers else b"",
+        forward.lines,
+        framing,
+        start,
+    )

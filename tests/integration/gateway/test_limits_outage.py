@@ -33,7 +33,9 @@ def book(mode: FailureMode, rate: str = "3/hour") -> PolicyBook:
 async def spend(stage: LimitStage, rules: PolicyBook) -> str:
     request = exchange()
     try:
-        await stage.spend(request, rules, "192.0.2.1")
+        charge = stage.charge(request, rules, "192.0.2.1")
+        assert charge is not None
+        await stage.spend(request, charge)
     except RateLimited:
         return "refused"
     except ServiceUnavailable as error:

@@ -10,11 +10,12 @@ from services.gateway.limits.policies import (
     Key,
     PolicyBook,
     RouteRule,
+    listing,
     parse_rate,
     policies_of,
     subjects,
 )
-from services.gateway.limits.quota import Standing, fields
+from services.gateway.limits.quota import Standing, lines
 from shared.identity import Tier
 from tests.unit.gateway.exchanges import principal
 from tests.unit.gateway.policies import policy
@@ -77,12 +78,20 @@ def test_names_tell_several_rates_apart() -> None:
     assert [one.name for one in policies_of("t", ["1/second", "9/day"])] == ["t-second", "t-day"]
 
 
+def shown(standings: list[Standing]) -> list[tuple[bytes, bytes]]:
+    """The fields that tell of `standings`, read back."""
+    text = lines(standings, listing(standing.policy for standing in standings))
+    *fields, end = text.split(b"\r\n")
+    assert end == b""
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in fields)]
+
+
 def test_fields_name_the_tightest_and_list_all() -> None:
     standings = [
         Standing(ANONYMOUS, remaining=50, reset=9_000_001, retry_after=0),
         Standing(LOGIN, remaining=3, reset=42_000_000, retry_after=0),
     ]
-    found = dict(fields(standings))
+    found = dict(shown(standings))
     assert found[b"x-ratelimit-limit"] == b"10"
     assert found[b"x-ratelimit-remaining"] == b"3"
     assert found[b"ratelimit-policy"] == b'"anonymous";q=60;w=60, "login";q=10;w=60'
@@ -95,8 +104,8 @@ def test_of_equals_the_one_that_recovers_last_is_the_tightest() -> None:
         Standing(ANONYMOUS, remaining=0, reset=60_000_000, retry_after=1_000_000),
         Standing(LOGIN, remaining=0, reset=60_000_000, retry_after=6_000_000),
     ]
-    assert dict(fields(standings))[b"x-ratelimit-limit"] == b"10"
+    assert dict(shown(standings))[b"x-ratelimit-limit"] == b"10"
 
 
 def test_no_policy_no_fields() -> None:
-    assert fields([]) == []
+    assert lines([], b"") == b""

@@ -23,6 +23,7 @@ from services.gateway.exchange import (
     Relay,
     Timeouts,
 )
+from services.gateway.upstream.head import ResponseHead
 from services.gateway.upstream.health import HealthSettings
 from services.gateway.upstream.pool import UpstreamSettings
 from services.gateway.upstream.upstreams import Upstreams
@@ -159,6 +160,9 @@ class TestPolicy:
         """Changes the orders that it gives."""
         self.forward = replace(self.forward, **changes)
 
+    def readmit(self, exchange: Exchange) -> Decision | None:
+        return None
+
     async def admit(self, exchange: Exchange) -> Decision:
         self.admitted.append(exchange)
         if self.decide is not None:
@@ -176,8 +180,8 @@ class TestPolicy:
         headers = [(k.lower().encode(), v.encode()) for k, v in page.headers.items()]
         return Answer(page.status, headers, page.body)
 
-    def receive(self, exchange: Exchange, status: int, headers: Headers) -> Relay | Inspect:
-        return self.judge(status, headers)
+    def receive(self, exchange: Exchange, head: ResponseHead) -> Relay | Inspect:
+        return self.judge(head.status, head.headers)
 
     def rewrite(
         self, exchange: Exchange, status: int, headers: Headers, body: bytes, complete: bool

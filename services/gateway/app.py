@@ -82,7 +82,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Health, Server]]:
             stale_seconds=settings.revocation_stale_seconds,
         )
         gateway = _gateway(settings, config, sources, jwks, link, limiter, registry, observer)
-        policy = GatewayPolicy(gateway, observer)
+        policy = GatewayPolicy(gateway, observer, development=settings.development)
         upstreams = Upstreams(transports(config))
         stack.callback(upstreams.close)
         server = Server(policy, upstreams, config.server)

@@ -39,7 +39,7 @@ max_body = 65536
 endpoints = ["{url}"]
 [upstreams.tasks]
 endpoints = ["{url}"]
-timeouts = { idle = 0.3 }
+timeouts = { connect = 20, first_byte = 20, idle = 5, total = 60 }
 [[routes]]
 prefix = "/echo"
 upstream = "tasks"

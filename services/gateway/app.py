@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Config
 from services.gateway.config_file import ConfigError, read_config
+from services.gateway.downstream.inherited import inherited_listener
 from services.gateway.downstream.server import Server
 from services.gateway.headers import security_headers
 from services.gateway.identify import IdentityStage
@@ -211,7 +212,10 @@ def _upstream_check(gateway: Gateway, sources: Sources, name: str) -> Check:
 
 async def _listen(server: Server, settings: Settings) -> None:
     try:
-        await server.start(settings.bind_host, settings.port)
+        listener = inherited_listener()
+        await server.start(settings.bind_host, settings.port, listener=listener)
+    except ValueError as error:
+        raise StartRefused(str(error)) from error
     except OSError as error:
         where = f"{settings.bind_host}:{settings.port}"
         raise StartRefused(f"{where} cannot be bound: {error.strerror}") from error

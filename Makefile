@@ -2,7 +2,7 @@
 # Make hands its variables on: `make run GATEWAY_PORT=9000` does as `GATEWAY_PORT=9000 make run`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo bench test unit service integration e2e check lint types \
+.PHONY: help setup setup-test run demo bench fuzz test unit service integration e2e check lint types \
 	format lock clean docs migrate alone image secrets up down backup restore drill pods manifests
 
 VENV ?= .venv
@@ -48,6 +48,9 @@ demo: setup ## try a running system with real input: make demo FILE=tasks.jsonl 
 
 bench: setup-test ## measure CPU per request of the gateway alone and of the whole path [ARGS=--quick]
 	@exec $(RUN) -m bench $(ARGS)
+
+fuzz: setup-test ## send mutated requests at a gateway and judge its answers [REQUESTS=1000000]
+	@exec $(RUN) -m bench.fuzz $(if $(REQUESTS),--requests $(REQUESTS))
 
 test: setup-test ## all tests, on a real PostgreSQL and a real Redis
 	@$(RUN) -m pytest -n 2 tests/unit tests/service tests/integration tests/deploy tests/test_architecture.py

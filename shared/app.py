@@ -55,8 +55,13 @@ class Service:
     middlewares: tuple[Middleware, ...] = ()
 
 
-def create_app(service: Service, settings: ProcessSettings) -> web.Application:
-    """The application behind the service's port, ready for an AppRunner or a test client."""
+def create_app(
+    service: Service, settings: ProcessSettings, health: Health | None = None
+) -> web.Application:
+    """The application behind the service's port, ready for an AppRunner or a test client.
+
+    `health` is what the process says of itself on its ops port.
+    """
     app = web.Application(middlewares=[served, *service.middlewares])
     app[METRICS] = HttpMetrics(service.registry)
     app[ACCESS_LOG] = AccessLog(service.name)
@@ -69,6 +74,7 @@ def create_app(service: Service, settings: ProcessSettings) -> web.Application:
         page = orjson.dumps(document(service.title, version, service.endpoints))
         app.router.add_get(f"/{version}/openapi.json", _serve_document(page))
     app.router.add_get("/health/live", live)
+    app.router.add_get("/health/accepting", _accepting(health or Health()))
     shortcut: Callable[[Handle], Handle] = partial(Dispatch, app)
     app[SHORTCUT] = shortcut
     return app
@@ -81,7 +87,8 @@ async def serve(
     """Serves while the block runs. Leaving it stops accepting and lets requests end in time."""
     # The ops port comes first, so that a slow start can be watched; it says so until we listen.
     health = Health(critical=service.critical, optional=service.optional, listening=False)
-    runner = ApiRunner(create_app(service, settings), shutdown_timeout=settings.shutdown_seconds)
+    app = create_app(service, settings, health)
+    runner = ApiRunner(app, shutdown_timeout=settings.shutdown_seconds)
     async with ops_listener(settings.bind_host, ops_port, health, service.registry):
         await runner.setup()
         try:
@@ -115,6 +122,19 @@ def _refuse_method(allowed: list[str]) -> Callable[[web.Request], Awaitable[web.
         raise MethodNotAllowed(allowed)
 
     return refuse
+
+
+def _accepting(health: Health) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Whether this process goes on: what a proxy with several of its kind asks, and often.
+
+    It looks at no dependency: one that is away is away for all of a kind.
+    """
+
+    async def accepting(_request: web.Request) -> web.Response:
+        word, status = ("draining", 503) if health.draining else ("accepting", 200)
+        return web.json_response({"status": word}, status=status)
+
+    return accepting
 
 
 def _serve_document(page: bytes) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

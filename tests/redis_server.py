@@ -60,8 +60,15 @@ def running(folder: Path, worker: int) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _real(program: str, folder: Path) -> Iterator[str]:
-    folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
+    with process(program, folder, port):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextlib.contextmanager
+def process(program: str, folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A server on `port`, ready; for tests that stop it or start it again."""
+    folder.mkdir(parents=True, exist_ok=True)
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     command += ["--appendonly", "no", "--dir", str(folder), "--daemonize", "no"]
     with (folder / "redis.log").open("wb") as log:
@@ -72,9 +79,8 @@ def _real(program: str, folder: Path) -> Iterator[str]:
             stderr=log,
         )
         try:
-            url = f"redis://127.0.0.1:{port}/0"
-            _await(url)
-            yield url
+            _await(f"redis://127.0.0.1:{port}/0")
+            yield server
         finally:
             server.kill()
             server.wait()

@@ -21,6 +21,7 @@ from services.gateway.config import Access, Config
 from services.gateway.config_file import ConfigError, read_config
 from services.gateway.csrf import CsrfStage
 from services.gateway.door_certificate import DoorCertificate
+from services.gateway.downstream.inherited import inherited_listener
 from services.gateway.downstream.server import Server
 from services.gateway.headers import security_headers
 from services.gateway.identify import IdentityStage
@@ -86,7 +87,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Health, Server]]:
             stale_seconds=settings.revocation_stale_seconds,
         )
         gateway = _gateway(settings, config, sources, jwks, link, limiter, registry, observer)
-        policy = GatewayPolicy(gateway, observer)
+        policy = GatewayPolicy(gateway, observer, development=settings.development)
         upstreams = Upstreams(transports(config))
         stack.callback(upstreams.close)
         server = Server(policy, upstreams, config.server)
@@ -224,7 +225,10 @@ def _upstream_check(gateway: Gateway, sources: Sources, name: str) -> Check:
 
 async def _listen(server: Server, settings: Settings) -> None:
     try:
-        await server.start(settings.bind_host, settings.port)
+        listener = inherited_listener()
+        await server.start(settings.bind_host, settings.port, listener=listener)
+    except ValueError as error:
+        raise StartRefused(str(error)) from error
     except OSError as error:
         where = f"{settings.bind_host}:{settings.port}"
         raise StartRefused(f"{where} cannot be bound: {error.strerror}") from error

@@ -34,6 +34,7 @@ from services.gateway.limits.policies import (
     RouteRule,
     policies_of,
 )
+from services.gateway.upstream.checks import CheckSettings
 from services.gateway.upstream.health import HealthSettings
 from services.gateway.upstream.pool import UpstreamSettings
 from shared.identity import Tier
@@ -146,6 +147,7 @@ def _upstream(name: str, given: dict[str, Any]) -> Upstream:
     transport = replace(
         transport,
         health=health,
+        check=CheckSettings(**given["check"]) if "check" in given else None,
         max_connections=given.get("max_connections", transport.max_connections),
         idle_seconds=given.get("keep_alive", transport.idle_seconds),
         breaker_threshold=breaker.get("after", transport.breaker_threshold),

@@ -221,6 +221,13 @@ class Breaker(Table):
     pause = Seconds()
 
 
+class Check(Table):
+    path = _text(_PATH, "must be a path without a slash at its end", required=True)
+    interval = Seconds()
+    timeout = Seconds()
+    fail_after = Whole(1, 1_000)
+
+
 class Upstream(Table):
     endpoints = fields.List(
         fields.String(validate=_endpoint),
@@ -232,6 +239,7 @@ class Upstream(Table):
     keep_alive = Seconds()
     ejection = fields.Nested(Ejection)
     breaker = fields.Nested(Breaker)
+    check = fields.Nested(Check)
 
 
 class Route(Table):

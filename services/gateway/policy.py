@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Coroutine
+from http import HTTPStatus
 from typing import Any
+
+import structlog
 
 from services.gateway import normalize, pipeline, provenance
 from services.gateway.exchange import Answer, Decision, Exchange, Headers, Inspect, Relay
@@ -14,12 +18,15 @@ from services.gateway.routes import split_version
 from services.gateway.upstream.head import ResponseHead
 from shared.errors import ApiError, render
 
+log = structlog.get_logger(__name__)
+
 
 class GatewayPolicy:
     """Implements `exchange.Policy`."""
 
-    def __init__(self, gateway: Gateway, observer: Observer) -> None:
+    def __init__(self, gateway: Gateway, observer: Observer, *, development: bool = False) -> None:
         self._gateway = gateway
+        self._development = development
         self._observer = observer
         self._security = gateway.security
         self._under_way = 0
@@ -87,6 +94,8 @@ class GatewayPolicy:
             split_version(exchange)
             gateway.rules.cors.welcome(exchange)
         gateway.rules.versions.courtesy(exchange)
+        if error.__cause__ is not None and error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._confess(exchange, error, error.__cause__)
         rendered = render(error, request_id=exchange.request_id, accept=exchange.accept)
         own = [(key.lower().encode(), value.encode()) for key, value in rendered.headers.items()]
         own.append((b"vary", b"Accept"))
@@ -94,3 +103,15 @@ class GatewayPolicy:
             own.append((b"proxy-status", proxy_status))
         headers = answer_headers(exchange, self._security, own)
         return Answer(rendered.status, headers, rendered.body, exchange.lines)
+
+    def _confess(self, exchange: Exchange, error: ApiError, cause: BaseException) -> None:
+        """A fault of our own: the log has all of it, the client what his environment may see."""
+        log.error(
+            "unhandled_exception",
+            request_id=exchange.request_id,
+            route=exchange.template,
+            exc_info=cause,
+        )
+        if self._development:
+            error.details["exception"] = repr(cause)
+            error.details["traceback"] = "".join(traceback.format_exception(cause))

@@ -210,7 +210,10 @@ class ClientConnection(asyncio.Protocol):
 
     def finish(self) -> None:
         """The server stops: closes now if idle, else after the answer under way."""
-        if self._state == _READY:
+        if self._state == _READY and self._fields is NO_FIELDS:
+            # It has just come: its first request is on its way.
+            self.deadline = self.server.loop.time() + self.server.limits.half_close_grace
+        elif self._state == _READY:
             self._close(linger=False)
         elif self.turn is not None:
             self.turn.go_away()
@@ -233,8 +236,7 @@ class ClientConnection(asyncio.Protocol):
                         break
                     data, self._buffer = self._buffer, b""
                     self._rate_clock(turn, len(data))
-                    rest = turn.feed(data)
-                    self._buffer = rest
+                    self._buffer = turn.feed(data)
                 elif self._state >= _LINGER:
                     self._buffer = b""
                 elif turns >= _TURNS_AT_ONCE:

@@ -87,7 +87,7 @@ class Turn(Reply):
             self._call_upstream(NO_BODY if head.content_length is None else Body(declared=True))
         elif (head.content_length or 0) > decision.max_body:
             self.exchange.outcome = "too_large"
-            self.refuse(PayloadTooLarge(details={"limit": decision.max_body}))
+            self.refuse(_too_large(decision))
         else:
             intake.limit = decision.max_body
             intake.held = False
@@ -133,8 +133,7 @@ class Turn(Reply):
         refusal: ApiError = BadRequest(f"Malformed request: {error}")
         if isinstance(error, PayloadTooLarge):
             self.exchange.outcome = "too_large"
-            limit = self._forward.max_body if self._forward is not None else 0
-            refusal = PayloadTooLarge(details={"limit": limit})
+            refusal = _too_large(self._forward)
         self.keep_alive = False
         self.break_off(refusal)
 
@@ -280,3 +279,10 @@ def _internal(cause: BaseException) -> InternalError:
     error = InternalError()
     error.__cause__ = cause
     return error
+
+
+def _too_large(decision: Forward | None) -> PayloadTooLarge:
+    """Says how much the route takes, in the words that the services have for it."""
+    if decision is None:
+        return PayloadTooLarge()
+    return PayloadTooLarge(details={"body": [f"At most {decision.max_body} bytes."]})

@@ -280,7 +280,9 @@ class Call:
         exchange.outcome = outcome
         if exchange.upstream_seconds is None:
             exchange.upstream_seconds = perf_counter() - self._started
-        if outcome != "unavailable":
+        # A stream without an end that nobody uses may be its client's doing as well.
+        silent = outcome == "timeout" and self._answering and self._total_at == _NEVER
+        if outcome != "unavailable" and not silent:
             self._upstream.failed(self._endpoint)
         self._end()
         self._receiver.fail(error_of(outcome))

@@ -43,6 +43,9 @@ class Upstream:
         body = await request.read()
         return web.json_response({"path": request.raw_path, "body": body.decode()})
 
+    async def accepting(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response()
+
     async def jwks(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(body=tokens.key_set(tokens.KEY_ID), content_type="application/json")
 
@@ -53,6 +56,8 @@ async def upstream() -> AsyncIterator[Upstream]:
     service = Upstream()
     app = web.Application()
     app.router.add_get("/.well-known/jwks.json", service.jwks)
+    # What the gateway asks by itself is nothing that a test has sent.
+    app.router.add_get("/health/accepting", service.accepting)
     app.router.add_route("*", "/{rest:.*}", service.serve)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from shared.errors import catalogue
 from tests.ports import free_port
@@ -161,6 +162,27 @@ async def test_vary_of_the_service_and_ours_are_one_field(gateway: Door, service
     service.answers["/v1/echo"] = varies
     answer, _ = await gateway.get("/api/echo")
     assert answer.headers.getall("Vary") == ["Accept, Cookie, Origin, API-Version"]
+
+
+@pytest.mark.parametrize("environment", ["development", "production"])
+async def test_a_fault_of_our_own_is_in_the_log_and_hidden_in_production(
+    service: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("planted")
+
+    config = tmp_path / "gateway.toml"
+    config.write_text(GENEROUS)
+    monkeypatch.setattr("services.gateway.pipeline.split_version", broken)
+    options = {"environment": environment, "service_credential": "k" * 32}
+    with capture_logs() as lines:
+        async with door(config, service, **options) as running:
+            answer, body = await running.get("/api/v2/x", headers={"X-Request-ID": "mine"})
+    assert (answer.status, body["error"]["code"]) == (500, "INTERNAL_ERROR")
+    (line,) = [line for line in lines if line["event"] == "unhandled_exception"]
+    assert line["request_id"] == "mine"
+    assert isinstance(line["exc_info"], ValueError)
+    assert ("planted" in str(body)) is (environment == "development")
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,8 @@ async def test_a_route_bounds_its_bodies(gateway: Door, service: Upstream) -> No
     assert answer.status == 200
     answer, body = await gateway.ask("POST", "/api/v2/echo", data=b"01234567890")
     assert (answer.status, code_of(body)) == (413, "PAYLOAD_TOO_LARGE")
+    # In the words of the services, so that a client needs to know one shape only.
+    assert body["error"]["details"] == {"body": ["At most 10 bytes."]}
     assert len(service.seen) == 1
 
 

@@ -11,7 +11,7 @@ from shared.settings import ProcessSettings
 from tests.service.shared.conftest import Running
 from tests.service.shared.sample import ENDPOINTS
 
-WITHOUT_ENDPOINT = {"/v1/openapi.json", "/v2/openapi.json", "/health/live"}
+WITHOUT_ENDPOINT = {"/v1/openapi.json", "/v2/openapi.json", "/health/live", "/health/accepting"}
 SERVICES: dict[str, tuple[Endpoint, ...]] = {
     "sample": ENDPOINTS,
     "auth": auth_endpoints(enumeration_safe=False),

@@ -131,6 +131,8 @@ async def test_while_draining_it_serves_and_says_that_it_is_not_ready() -> None:
         await sample.logged("draining")
         async with client.get(f"{sample.ops_url}/health/ready") as answer:
             assert answer.status == 503
+        async with client.get(f"{sample.url}/health/accepting") as answer:
+            assert answer.status == 503
         async with client.get(f"{sample.ops_url}/health/live") as answer:
             assert answer.status == 200
         async with client.get(f"{sample.url}/v1/slow") as answer:

@@ -13,6 +13,7 @@ from services.gateway.config_file import SHIPPED, ConfigError, make_config, read
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.exchange import Timeouts
 from services.gateway.limits.policies import FailureMode, Key
+from services.gateway.upstream.checks import CheckSettings
 from shared.identity import Tier
 
 
@@ -85,6 +86,7 @@ def test_an_operators_own_service(tmp_path: Path) -> None:
         endpoints = ["http://10.1.2.3:80", "http://[::1]:8080"]
         timeouts = { first_byte = 3 }
         breaker = { after = 2, pause = 0.5 }
+        check = { path = "/up", interval = 5 }
         [[routes]]
         prefix = "/echo"
         upstream = "echo"
@@ -99,7 +101,9 @@ def test_an_operators_own_service(tmp_path: Path) -> None:
     assert route.timeouts == Timeouts(connect=1, first_byte=3, idle=30, total=9)
     assert (route.max_body, route.retries, route.access) == (7, 0, Access.NONE)
     assert route.templates == {"v1": "/api/v1/echo", "v2": "/api/v2/echo"}
-    assert config.upstreams["echo"].transport.breaker_threshold == 2
+    transport = config.upstreams["echo"].transport
+    assert transport.breaker_threshold == 2
+    assert transport.check == CheckSettings("/up", interval=5, timeout=1, fail_after=2)
 
 
 def test_the_environment_replaces_endpoints(tmp_path: Path) -> None:

@@ -244,7 +244,10 @@ class Door:
 
 @contextlib.asynccontextmanager
 async def open_door(
-    *services: Service, limits: ServerLimits = LIMITS, **settings: Any
+    *services: Service,
+    limits: ServerLimits = LIMITS,
+    listener: socket.socket | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Door]:
     """The data plane before `services`, which are the endpoints of one upstream."""
     settings.setdefault("health", HealthSettings(eject_after=0))
@@ -253,7 +256,7 @@ async def open_door(
     upstreams = Upstreams({"service": UpstreamSettings(endpoints, **settings)}, tick=0.02)
     policy = TestPolicy()
     server = Server(policy, upstreams, limits)
-    await server.start()
+    await server.start(listener=listener)
     try:
         yield Door(server, upstreams, policy)
     finally:

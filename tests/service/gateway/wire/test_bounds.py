@@ -170,14 +170,14 @@ async def test_time_that_the_client_takes_is_not_the_services(door: Door, servic
         await conversation.send(b"x" * size)
 
     service.talk = talk
-    door.policy.set(timeouts=type(SHORT)(connect=1, first_byte=1, idle=0.1, total=0.4))
+    door.policy.set(timeouts=type(SHORT)(connect=3, first_byte=3, idle=0.6, total=0.7))
     async with door.client() as client:
         await client.send(GET)
         await client.head()
         got = 0
         while got < size:
             got += len(await client.reader.readexactly(min(1 << 20, size - got)))
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.05)
     await door.settled()
     assert door.policy.outcomes == ["ok"]
 
@@ -219,17 +219,34 @@ async def test_drain_finishes_what_is_under_way(door: Door, service: Service) ->
         await late.send(b"GET /a HTTP/1.1\r\n")
         await asyncio.sleep(0.05)
         stopping = asyncio.create_task(door.server.stop(3))
-        assert await idle.is_closed()
         await late.send(b"Host: a\r\n\r\n")
         await asyncio.sleep(0.02)
         goes_on.set()
         for client in (busy, late):
             reply = await client.reply()
             assert (reply.status, reply.body, reply.closes) == (200, b"ok", True)
+        assert await idle.is_closed()
         await stopping
         with pytest.raises(ConnectionError):
             await door.connect()
     await door.settled()
+
+
+async def test_drain_hears_who_has_just_come(door: Door) -> None:
+    """A connection that was accepted a moment before has its request on the way."""
+    async with door.client() as new, door.client() as silent, door.client() as used:
+        await used.send(GET)
+        assert (await used.reply()).status == 200
+        await until(lambda: door.server.connections == 3)
+        stopping = asyncio.create_task(door.server.stop(3))
+        await asyncio.sleep(0.05)
+        await new.send(GET)
+        reply = await new.reply()
+        assert (reply.status, reply.closes) == (200, True)
+        # Whoever has been told, or says nothing, does not hold up the end.
+        assert await used.is_closed()
+        assert await silent.is_closed()
+        await stopping
 
 
 async def test_announced_drain_still_serves(door: Door) -> None:

@@ -24,6 +24,7 @@ from tests.service.gateway.wire.peers import (
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+WEBSOCKET = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 KEYED = b"POST /a HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k\r\nContent-Length: 3\r\n\r\nabc"
 
 
@@ -271,6 +272,31 @@ async def test_breaker_opens_and_closes(service: Service) -> None:
         assert (await door.ask(POST)).status == 200
         assert (await door.ask(POST)).status == 200
         assert not door.upstreams["service"].breaker.is_open
+
+
+async def test_silent_websockets_are_no_failures_of_the_service(service: Service) -> None:
+    """Any client can open some and say nothing: that must shut nobody else out."""
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.answer(
+            b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        )
+        await conversation.reader.read(-1)
+
+    service.talk = talk
+    health = HealthSettings(eject_after=3)
+    async with open_door(service, breaker_threshold=3, breaker_seconds=60, health=health) as door:
+        door.policy.set(timeouts=SHORT)
+        for _ in range(4):
+            async with door.client() as client:
+                await client.send(WEBSOCKET)
+                assert (await client.head()).status == 101
+                assert await client.is_closed()
+        assert door.policy.outcomes == ["timeout"] * 4
+        assert not door.upstreams["service"].breaker.is_open
+        assert door.upstreams["service"].endpoints[0].health.clean
+        service.talk = always_ok
+        assert (await door.ask(GET)).status == 200
 
 
 async def test_more_requests_than_connections_are_shed(service: Service) -> None:

@@ -1,0 +1,1 @@
+"""Mutated requests at the whole gateway, and what its answers are held to."""

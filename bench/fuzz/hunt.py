@@ -1,0 +1,206 @@
+"""Sends mutated requests and looks at everything that comes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+
+from bench.fuzz.answers import BadAnswer, read_answers
+from bench.fuzz.corpus import SEEDS, TOKEN
+from bench.fuzz.mutations import mutated, pieces
+from bench.fuzz.target import Target, settled_memory
+
+# How a client behaves once it has sent everything.
+_STAYS, _FINISHES, _BREAKS_OFF = "stays", "finishes", "breaks off"
+_ENDINGS = (_STAYS,) * 3 + (_FINISHES,) * 6 + (_BREAKS_OFF,)
+_PATIENCE_SECONDS = 60.0  # a connection that is open for longer hangs; every bound is far shorter
+_MOST_FINDINGS = 20
+_LATE_SECONDS = 0.2  # below the idle time-out of the target
+_SAMPLES = 20
+_EVERY_SOCKET = 20  # one case of so many goes through a real socket
+GROWTH_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One connection's worth of bytes; the same seed and number always give the same."""
+
+    number: int
+    origin: str
+    names: tuple[str, ...]
+    data: bytes
+    parts: tuple[bytes, ...]
+    ending: str
+    address: str
+
+    def __str__(self) -> str:
+        changes = ", ".join(self.names)
+        return f"case {self.number} ({self.origin}; {changes}; client {self.ending}): {self.data!r}"
+
+
+@dataclass
+class Findings:
+    """What a hunt has come to."""
+
+    cases: int = 0
+    sockets: int = 0
+    late: int = 0
+    sent: int = 0
+    endings: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
+    mutations: Counter[str] = field(default_factory=Counter)
+    memory: list[tuple[int, int]] = field(default_factory=list)  # cases so far, bytes
+    problems: list[str] = field(default_factory=list)
+
+    def report(self, case: Case, problem: str) -> None:
+        """Something that must not happen has happened."""
+        self.problems.append(f"{problem}\n    {str(case)[:1500]}")
+
+
+def make_case(seed: int, number: int, token: bytes) -> Case:
+    """Case `number` of the hunt that `seed` begins."""
+    chance = Random(seed * 1_000_000_007 + number)
+    corpus = [request for request, _ in SEEDS.values()]
+    origin = chance.choice(list(SEEDS))
+    data, names = mutated(SEEDS[origin][0], chance, corpus)
+    data = data.replace(TOKEN, token)
+    # Most come from an address of their own; some share a network, and meet its limits.
+    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    if chance.random() < 0.1:
+        address = f"2001:db8::{number & 0xFFFF:x}"
+    ending = chance.choice(_ENDINGS)
+    parts = tuple(pieces(data, chance))
+    return Case(number, origin, tuple(names), data, parts, ending, address)
+
+
+async def hunt(
+    target: Target, requests: int, *, seed: int = 0, first: int = 0, at_once: int = 200
+) -> Findings:
+    """Runs `requests` cases from number `first` on; ends early when it has found enough."""
+    found = Findings()
+    numbers = count(first)
+    step = max(1, requests // _SAMPLES)
+    await run_case(target, make_case(seed, first, target.token), Findings())
+    tasks = len(asyncio.all_tasks())
+
+    async def work() -> None:
+        while found.cases < requests and len(found.problems) < _MOST_FINDINGS:
+            found.cases += 1
+            if found.cases % step == 0:
+                found.memory.append((found.cases, settled_memory()))
+            await run_case(target, make_case(seed, next(numbers), target.token), found)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(at_once, requests)):
+            group.create_task(work())
+    await _settle(target, tasks, found)
+    return found
+
+
+async def run_case(target: Target, case: Case, found: Findings) -> None:
+    """One connection, from its first byte to its end."""
+    found.endings[case.ending] += 1
+    found.sent += len(case.data)
+    found.mutations.update(case.names)
+    by_socket = case.number % _EVERY_SOCKET == 0
+    found.sockets += by_socket
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            stream, late = await (_by_socket if by_socket else _by_memory)(target, case)
+    except TimeoutError:
+        found.report(case, "the connection hangs")
+        return
+    judge(case, stream, found, late=late)
+    found.problems += [f"logged: {line}" for line in target.logged]
+    found.problems += [f"reached the service: {fault}" for fault in target.origin.faults]
+    if target.logged or target.origin.faults:
+        found.report(case, "or a case at the same time as this")
+    target.logged.clear()
+    target.origin.faults.clear()
+
+
+def judge(case: Case, stream: bytes, found: Findings, *, late: bool) -> None:
+    """Holds what a client got against what it may get.
+
+    On a machine that stands still for a moment a client is `late`: it may find itself shut out
+    for having been idle.
+    """
+    found.late += late
+    try:
+        answers = read_answers(stream, heads=b"HEAD" in case.data, cut=case.ending == _BREAKS_OFF)
+    except BadAnswer as bad:
+        found.report(case, f"{bad}\n    answered: {stream[:600]!r}")
+        return
+    found.statuses.update(answer.status for answer in answers)
+    # Who waits gets an answer; only one that has asked for nothing is left without a word.
+    waits = case.ending == _STAYS and not late
+    if waits and not answers and case.data not in (b"", b"\r\n"):
+        found.report(case, "closed without an answer")
+
+
+async def _by_memory(target: Target, case: Case) -> tuple[bytes, bool]:
+    began = time.monotonic()
+    wire = target.open(case.address)
+    for part in case.parts:
+        await wire.send(part)
+    late = time.monotonic() - began > _LATE_SECONDS
+    if case.ending == _BREAKS_OFF:
+        wire.break_off()
+    elif case.ending == _FINISHES:
+        wire.finish()
+    else:
+        await wire.ended.wait()
+        wire.finish()
+    await wire.closed.wait()
+    return bytes(wire.received), late
+
+
+async def _by_socket(target: Target, case: Case) -> tuple[bytes, bool]:
+    began = time.monotonic()
+    # Every case comes from an address of this machine's own network, as limits count by it.
+    address = (
+        f"127.{1 + (case.number >> 16) % 254}.{case.number >> 8 & 255}.{case.number % 254 + 1}"
+    )
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", target.server.port, local_addr=(address, 0)
+    )
+    stream, late = b"", True
+    try:
+        with contextlib.suppress(ConnectionError):
+            for part in case.parts:
+                writer.write(part)
+                await writer.drain()
+            await asyncio.sleep(0)
+            late = time.monotonic() - began > _LATE_SECONDS
+            if case.ending == _BREAKS_OFF:
+                writer.transport.abort()
+            elif case.ending == _FINISHES:
+                writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                stream += data
+    finally:
+        writer.close()
+    return stream, late
+
+
+async def _settle(target: Target, tasks: int, found: Findings) -> None:
+    """Everything has come to its end: connections, calls and tasks."""
+    for _ in range(200):
+        if not target.leftovers() and len(asyncio.all_tasks()) <= tasks:
+            break
+        await asyncio.sleep(0.05)
+    else:
+        found.problems.append(
+            f"left over: {target.leftovers()}, {len(asyncio.all_tasks())} tasks, {tasks} before"
+        )
+    # The first half fills caches of bounded size; what grows in the second does not stop.
+    if len(found.memory) >= _SAMPLES and found.cases >= 100_000:
+        middle = found.memory[len(found.memory) // 2][1]
+        if found.memory[-1][1] - middle > GROWTH_BYTES:
+            found.problems.append(f"memory grows: {found.memory}")

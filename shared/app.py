@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import orjson
 from aiohttp import web
@@ -29,7 +28,7 @@ from shared.middleware import (
 from shared.openapi import document
 from shared.ops import listen, live, ops_listener
 from shared.process import background
-from shared.server import SHORTCUT, ApiRunner
+from shared.server import SHORTCUT, ApiRunner, Handle
 from shared.settings import ProcessSettings
 
 API_VERSIONS = ("v1", "v2")
@@ -69,7 +68,11 @@ def create_app(service: Service, settings: ProcessSettings) -> web.Application:
         page = orjson.dumps(document(service.title, version, service.endpoints))
         app.router.add_get(f"/{version}/openapi.json", _serve_document(page))
     app.router.add_get("/health/live", live)
-    app[SHORTCUT] = partial(Dispatch, app)
+
+    def shortcut(handle: Handle) -> Handle:
+        return Dispatch(app, handle)
+
+    app[SHORTCUT] = shortcut
     return app
 
 

@@ -33,7 +33,7 @@ MAX_FIELD_BYTES = 32_768
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 # Makes what handles requests out of the application's own way of doing so.
-SHORTCUT: web.AppKey[Callable[[Handle], Handle]] = web.AppKey("shortcut", Callable)
+SHORTCUT: web.AppKey[Callable[[Handle], Handle]] = web.AppKey("shortcut")
 
 
 class ApiRequestHandler(RequestHandler):

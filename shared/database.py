@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -16,14 +15,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.errors import ServiceUnavailable
 from shared.process import StartRefused
+from shared.rest import Rest
 
 log = structlog.get_logger(__name__)
 
 Connection = Any  # asyncpg ships no types
-# For how long, and how often, a connection is handed on before the pool sees it again, which
-# replaces what is old.
-_REST_SECONDS = 60.0
-_REST_USES = 1_000
 R = TypeVar("R")
 
 # The connection whose transaction the units of work of this context join, by its pool.
@@ -78,10 +74,7 @@ class Database:
         self._acquire_seconds = acquire_seconds
         self._statement_seconds = statement_seconds
         self._pool: Any = None
-        # Connections between two uses, with when they go back to the pool and after how many
-        # uses; and those in use.
-        self._resting: list[tuple[Connection, float, int]] = []
-        self._lent: dict[Connection, tuple[float, int]] = {}
+        self._rest = Rest()
         Gauge("db_pool_size", "Open connections", registry=registry).set_function(self._size)
         Gauge("db_pool_idle", "Connections at rest", registry=registry).set_function(self._idle)
         Gauge("db_pool_max", "Most connections allowed", registry=registry).set(max_size)
@@ -131,8 +124,8 @@ class Database:
             return
         try:
             async with asyncio.timeout(5.0):
-                while self._resting:
-                    await self._release(self._resting.pop()[0])
+                while (rested := self._rest.take()) is not None:
+                    await self._release(rested.connection)
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -201,12 +194,10 @@ class Database:
 
     async def take(self) -> Connection:
         """A connection; whoever takes it gives it back. Raises ServiceUnavailable."""
-        while self._resting:
-            connection, until, uses = self._resting.pop()
-            if uses and time.monotonic() < until and _at_rest(connection):
-                self._lent[connection] = (until, uses - 1)
-                return connection
-            await self._release(connection)
+        while (rested := self._rest.take()) is not None:
+            if rested.fit:
+                return rested.connection
+            await self._release(rested.connection)
         self._waiting += 1
         try:
             connection = await self._pool.acquire(timeout=self._acquire_seconds)
@@ -214,17 +205,13 @@ class Database:
             raise self.refusal(error) from error
         finally:
             self._waiting -= 1
-        self._lent[connection] = (time.monotonic() + _REST_SECONDS, _REST_USES)
+        self._rest.lend(connection)
         return connection
 
-    async def give_back(self, connection: Connection, *, at_rest: bool) -> None:
-        """Takes a connection back. One that is `at_rest` has nothing under way and goes to the
-        next who takes one, which is a tenth of the work of going through the pool."""
-        until, uses = self._lent.pop(connection)
-        if at_rest and not self._waiting and _at_rest(connection):
-            self._resting.append((connection, until, uses))
-            return
-        await self._release(connection)
+    async def give_back(self, connection: Connection, *, clean: bool) -> None:
+        """Takes a connection back; `clean` when nothing was raised while it was in use."""
+        if not self._rest.keep(connection, wanted=clean and not self._waiting):
+            await self._release(connection)
 
     def refusal(self, error: Exception) -> ServiceUnavailable:
         """What callers get for an error of the server's; counts and logs it."""
@@ -243,15 +230,7 @@ class Database:
     def _idle(self) -> float:
         if self._pool is None:
             return 0.0
-        return float(self._pool.get_idle_size() + len(self._resting))
-
-
-def _at_rest(connection: Connection) -> bool:
-    try:
-        return not (connection.is_closed() or connection.is_in_transaction())
-    except asyncpg.InterfaceError:
-        # It broke, and the pool has taken it back by itself.
-        return False
+        return float(self._pool.get_idle_size() + len(self._rest))
 
 
 class _Use:
@@ -283,7 +262,7 @@ class _Use:
             # It can do no more, and does not look closed to the pool.
             self._connection.terminate()
         if self._own:
-            await self._database.give_back(self._connection, at_rest=error is None)
+            await self._database.give_back(self._connection, clean=error is None)
         if isinstance(error, _LOST):
             raise self._database.refusal(error) from error
 

@@ -10,6 +10,7 @@ from marshmallow import ValidationError
 from services.tasks.domain import NEWEST_FIRST
 from services.tasks.handlers.keys import CREATOR, FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
+from services.tasks.handlers.remembered import REVISION
 from services.tasks.schemas.v1 import NewTask
 from services.tasks.usecases import lists, tasks
 from shared.answers import Reply
@@ -29,6 +30,7 @@ async def list_tasks(request: web.Request, given: Given) -> Reply:
         offset=skip,
         limit=limit,
     )
+    request[REVISION] = page.revision
     pagination = {
         "skip": skip,
         "limit": limit,

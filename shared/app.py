@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import orjson
 from aiohttp import web
@@ -75,7 +74,10 @@ def create_app(
         app.router.add_get(f"/{version}/openapi.json", _serve_document(page))
     app.router.add_get("/health/live", live)
     app.router.add_get("/health/accepting", _accepting(health or Health()))
-    shortcut: Callable[[Handle], Handle] = partial(Dispatch, app)
+
+    def shortcut(handle: Handle) -> Handle:
+        return Dispatch(app, handle)
+
     app[SHORTCUT] = shortcut
     return app
 

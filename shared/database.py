@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import asyncpg
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.errors import ServiceUnavailable
 from shared.process import StartRefused
+from shared.rest import Rest
 
 log = structlog.get_logger(__name__)
 
@@ -72,10 +74,14 @@ class Database:
         self._acquire_seconds = acquire_seconds
         self._statement_seconds = statement_seconds
         self._pool: Any = None
+        self._rest = Rest()
         Gauge("db_pool_size", "Open connections", registry=registry).set_function(self._size)
         Gauge("db_pool_idle", "Connections at rest", registry=registry).set_function(self._idle)
         Gauge("db_pool_max", "Most connections allowed", registry=registry).set(max_size)
-        self._waiting = Gauge("db_pool_waiting", "Callers waiting for one", registry=registry)
+        self._waiting = 0
+        Gauge("db_pool_waiting", "Callers waiting for one", registry=registry).set_function(
+            lambda: self._waiting
+        )
         self._failures = Counter(
             "db_unavailable_total", "Calls refused because of the database", registry=registry
         )
@@ -118,31 +124,15 @@ class Database:
             return
         try:
             async with asyncio.timeout(5.0):
+                while (rested := self._rest.take()) is not None:
+                    await self._release(rested.connection)
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> _Use:
         """A connection outside a transaction, for single statements."""
-        joined = _JOINED.get()
-        if joined is not None and joined[0] is self:
-            with self._refusing(*_LOST):
-                yield joined[1]
-            return
-        connection = await self._acquire()
-        try:
-            with self._refusing(*_LOST):
-                yield connection
-        except ServiceUnavailable as error:
-            if isinstance(error.__cause__, asyncpg.InternalClientError):
-                # It can do no more, and does not look closed to the pool.
-                connection.terminate()
-            raise
-        finally:
-            # The work is done or undone by now. asyncpg closes a connection that cannot be reset.
-            with suppress(*_UNREACHABLE):
-                await self._pool.release(connection, timeout=self._acquire_seconds)
+        return _Use(self)
 
     @asynccontextmanager
     async def transaction(self, *, isolation: str | None = None) -> AsyncIterator[Connection]:
@@ -173,6 +163,12 @@ class Database:
         finally:
             _JOINED.reset(mark)
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether units of work of this context are parts of a transaction around them."""
+        joined = _JOINED.get()
+        return joined is not None and joined[0] is self
+
     async def check(self) -> None:
         """Health check: one round trip."""
         async with self.connection() as connection:
@@ -196,29 +192,79 @@ class Database:
                 f"run {command}"
             )
 
-    async def _acquire(self) -> Connection:
-        self._waiting.inc()
+    async def take(self) -> Connection:
+        """A connection; whoever takes it gives it back. Raises ServiceUnavailable."""
+        while (rested := self._rest.take()) is not None:
+            if rested.fit:
+                return rested.connection
+            await self._release(rested.connection)
+        self._waiting += 1
         try:
-            with self._refusing(*_UNREACHABLE, ValueError):
-                return await self._pool.acquire(timeout=self._acquire_seconds)
+            connection = await self._pool.acquire(timeout=self._acquire_seconds)
+        except (*_UNREACHABLE, ValueError) as error:
+            raise self.refusal(error) from error
         finally:
-            self._waiting.dec()
+            self._waiting -= 1
+        self._rest.lend(connection)
+        return connection
 
-    @contextmanager
-    def _refusing(self, *kinds: type[Exception]) -> Iterator[None]:
-        """Turns errors of `kinds` into ServiceUnavailable, counts and logs them."""
-        try:
-            yield
-        except kinds as error:
-            self._failures.inc()
-            log.warning("database_unavailable", error=repr(error))
-            raise ServiceUnavailable("The database is not available right now") from error
+    async def give_back(self, connection: Connection, *, clean: bool) -> None:
+        """Takes a connection back; `clean` when nothing was raised while it was in use."""
+        if not self._rest.keep(connection, wanted=clean and not self._waiting):
+            await self._release(connection)
+
+    def refusal(self, error: Exception) -> ServiceUnavailable:
+        """What callers get for an error of the server's; counts and logs it."""
+        self._failures.inc()
+        log.warning("database_unavailable", error=repr(error))
+        return ServiceUnavailable("The database is not available right now")
+
+    async def _release(self, connection: Connection) -> None:
+        # The work is done or undone by now. asyncpg closes a connection that cannot be reset.
+        with suppress(*_UNREACHABLE):
+            await self._pool.release(connection, timeout=self._acquire_seconds)
 
     def _size(self) -> float:
         return float(self._pool.get_size()) if self._pool is not None else 0.0
 
     def _idle(self) -> float:
-        return float(self._pool.get_idle_size()) if self._pool is not None else 0.0
+        if self._pool is None:
+            return 0.0
+        return float(self._pool.get_idle_size() + len(self._rest))
+
+
+class _Use:
+    """One use of a connection: that of the transaction around it, or one of its own."""
+
+    __slots__ = ("_connection", "_database", "_own")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._own = False
+        self._connection: Connection = None
+
+    async def __aenter__(self) -> Connection:
+        joined = _JOINED.get()
+        if joined is not None and joined[0] is self._database:
+            self._connection = joined[1]
+        else:
+            self._connection = await self._database.take()
+            self._own = True
+        return self._connection
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, asyncpg.InternalClientError):
+            # It can do no more, and does not look closed to the pool.
+            self._connection.terminate()
+        if self._own:
+            await self._database.give_back(self._connection, clean=error is None)
+        if isinstance(error, _LOST):
+            raise self._database.refusal(error) from error
 
 
 async def _nothing_to_reset(_connection: Connection) -> None:
@@ -254,14 +300,30 @@ class Store(Generic[R]):
         async with self._database.apart() as connection:
             yield self._repository(connection)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[R]:
+    @property
+    def is_joined(self) -> bool:
+        """Whether what is done here is a part of a transaction around it."""
+        return self._database.is_joined
+
+    def read(self) -> _Reading[R]:
         """Single statements, each its own transaction: a third cheaper than `begin`."""
-        async with self._database.connection() as connection:
-            yield self._repository(connection)
+        return _Reading(self._database, self._repository)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[R]:
         """Several statements that must see one state of the data."""
         async with self._database.transaction(isolation="repeatable_read") as connection:
             yield self._repository(connection)
+
+
+class _Reading(_Use, Generic[R]):
+    """One use of a connection by a repository."""
+
+    __slots__ = ("_repository",)
+
+    def __init__(self, database: Database, repository: Callable[[Connection], R]) -> None:
+        super().__init__(database)
+        self._repository = repository
+
+    async def __aenter__(self) -> R:
+        return self._repository(await super().__aenter__())

@@ -44,7 +44,7 @@ def parse_json(body: bytes) -> Any:
     try:
         # orjson keeps the last of two equal keys; only this pass can see that there were two. The
         # numbers are of no interest to it, and a hostile one costs quadratic time to convert.
-        json.loads(body, object_pairs_hook=_refuse_duplicates, parse_int=len, parse_float=len)
+        _PAIRS.decode(body.decode())
     except _DuplicateKeys as error:
         details = {_shown(name): ["Duplicate key."] for name in error.names[:10]}
         raise ValidationFailed(details=details) from None
@@ -55,6 +55,9 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in pairs}) != len(pairs):
         given = Counter(name for name, _ in pairs)
         raise _DuplicateKeys(sorted(name for name, times in given.items() if times > 1))
+
+
+_PAIRS = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, parse_int=len, parse_float=len)
 
 
 def _refuse_depth(value: Any) -> None:

@@ -81,7 +81,8 @@ class Settings(ProcessSettings):
     )
     redis_url: str | None = setting(
         "REDIS_URL",
-        "Redis for rate limits that several gateways share; without it each counts for itself.",
+        "Redis for rate limits that several gateways share, without which each counts for itself, "
+        "and for pages of lists that several processes of tasks share.",
         default=None,
         secret=True,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
@@ -11,9 +11,13 @@ from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from services.tasks.auth_keys import AuthKeys
 from services.tasks.handlers import keys
+from services.tasks.page_store import MemoryPages, Pages, RedisPages
 from services.tasks.repository.answers import AnswerRepository
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.imports import ImportRepository
@@ -23,13 +27,15 @@ from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import WebhookRepository
 from services.tasks.routes import ENDPOINTS
 from services.tasks.settings import Settings
-from services.tasks.usecases.tasks import finder
+from services.tasks.usecases.lists import CURSORS, revisions
+from services.tasks.usecases.tasks import creator, finder
 from shared.app import Resource, Service, serve
 from shared.database import Database, Store
-from shared.health import Health
+from shared.health import Check, Health
 from shared.identity import AccessTokenVerifier, KeySource
 from shared.metrics import new_registry
 from shared.middleware import VERIFIER
+from shared.process import StartRefused
 from shared.revisions import head
 
 TITLE = "Tasklane tasks"
@@ -47,19 +53,24 @@ def build(settings: Settings, *, key_source: KeySource | None = None) -> Service
     registry = new_registry("tasks")
     database = new_database(settings, registry, application="tasks")
     auth_keys = AuthKeys(settings.jwks_url, registry)
+    redis = _redis_pages(settings, database, registry)
+    optional: dict[str, Check] = {} if redis is None else {"redis": redis.ping}
+    if key_source is None:
+        # Tokens stay verifiable while auth is away, so that only degrades.
+        optional["auth_keys"] = auth_keys.check
     return Service(
         name="tasks",
         title=TITLE,
         endpoints=ENDPOINTS,
         resources=(
             _database(database),
+            _pages(Pages(MemoryPages(), redis, registry), redis),
             _rules(settings),
             _verifier(settings, key_source or auth_keys),
         ),
         registry=registry,
         critical={"database": database.check},
-        # Tokens stay verifiable while auth is away, so that only degrades.
-        optional={} if key_source else {"auth_keys": auth_keys.check},
+        optional=optional,
     )
 
 
@@ -85,11 +96,13 @@ def _database(database: Database) -> Resource:
             await database.require_revision(head(MIGRATIONS), MIGRATE_COMMAND)
             app[keys.TASKS] = Store(database, TaskRepository)
             app[keys.FINDER] = finder(app[keys.TASKS])
+            app[keys.CREATOR] = creator(app[keys.TASKS])
             app[keys.LISTS] = Store(database, partial(TaskLists, counts=Counts()))
             app[keys.ANSWERS] = Store(database, AnswerRepository)
             app[keys.TRASH] = Store(database, TrashRepository)
             app[keys.WEBHOOKS] = Store(database, WebhookRepository)
             app[keys.FEED] = Store(database, FeedRepository)
+            app[keys.REVISIONS] = revisions(app[keys.FEED])
             app[keys.IMPORTS] = Store(database, ImportRepository)
             app[keys.IMPORT_TURNS] = asyncio.Semaphore(IMPORTS_AT_ONCE)
             yield
@@ -97,6 +110,44 @@ def _database(database: Database) -> Resource:
             await database.close()
 
     return resource
+
+
+def _pages(pages: Pages, redis: RedisPages | None) -> Resource:
+    async def resource(app: web.Application) -> AsyncIterator[None]:
+        app[keys.PAGES] = pages
+        yield
+        if redis is not None:
+            await redis.close()
+
+    return resource
+
+
+def _redis_pages(
+    settings: Settings, database: Database, registry: CollectorRegistry
+) -> RedisPages | None:
+    if settings.redis_url is None:
+        return None
+    try:
+        # A retry would make a request wait; the breaker and the next request are the retry.
+        client = Redis.from_url(settings.redis_url, retry=Retry(NoBackoff(), 0))
+    except ValueError as error:
+        raise StartRefused(f"REDIS_URL: {error}") from error
+    return RedisPages(
+        client, _secret(Store(database, partial(TaskLists, counts=Counts()))), registry
+    )
+
+
+def _secret(lists: Store[TaskLists]) -> Callable[[], Awaitable[bytes]]:
+    """Reads the secret that seals pages, once."""
+    known: list[bytes] = []
+
+    async def secret() -> bytes:
+        if not known:
+            async with lists.read() as repository:
+                known.append(await repository.secret(CURSORS))
+        return known[0]
+
+    return secret
 
 
 def _rules(settings: Settings) -> Resource:

@@ -15,6 +15,7 @@ from services.tasks.domain import (
 from services.tasks.handlers import bulk, changes, files, trash, v1, v2
 from services.tasks.handlers.idempotent import ABOUT as IDEMPOTENCY
 from services.tasks.handlers.idempotent import idempotent
+from services.tasks.handlers.remembered import remembered
 from services.tasks.schemas import changes as shapes_changes
 from services.tasks.schemas import requests, transfer
 from services.tasks.schemas import v1 as shapes_v1
@@ -33,6 +34,11 @@ _VALIDATORS = {
     "Last-Modified": "When the task was last changed.",
     "Cache-Control": "What caches may do.",
 }
+_OF_LIST = {
+    "ETag": "Strong entity tag of the page; it changes with every change of a task of the owner.",
+    "Cache-Control": "What caches may do.",
+}
+_UNCHANGED = {304: "No task of the owner has changed since the answer that If-None-Match names"}
 # If-Match is told of here and not declared as a parameter, and so is Idempotency-Key: a tag that is
 # good is one that was answered before, and a key may come again with the same request only. No
 # schema can say so, and a request that keeps to a schema must not be answered with 412 or 422.
@@ -67,7 +73,11 @@ V1 = (
         summary="List tasks, the newest first",
         permission=READ,
         query=requests.ListQueryV1,
+        headers=requests.ConditionalRead,
         returns=shapes_v1.TaskList,
+        answer_headers=_OF_LIST,
+        other_statuses=_UNCHANGED,
+        around=remembered,
         tags=TAGS,
     ),
     Endpoint(
@@ -152,10 +162,13 @@ V2 = (
         "exactly once, whatever is added, changed or removed meanwhile.",
         permission=READ,
         query=requests.ListQuery,
+        headers=requests.ConditionalRead,
         returns=shapes_v2.TaskPage,
         also_returns=(shapes_v2.CursorPage,),
         errors=(CursorRefused,),
-        answer_headers={"Cache-Control": "What caches may do."},
+        answer_headers=_OF_LIST,
+        other_statuses=_UNCHANGED,
+        around=remembered,
         tags=TAGS,
     ),
     Endpoint(

@@ -73,6 +73,13 @@ class Settings(DatabaseSettings, ProcessSettings):
         default=0,
         check=at_least(0),
     )
+    redis_url: str | None = setting(
+        "REDIS_URL",
+        "Redis for rate limits that several gateways share, without which each counts for itself, "
+        "and for pages of lists that several processes of tasks share.",
+        default=None,
+        secret=True,
+    )
     require_if_match: bool = setting(
         "TASKS_REQUIRE_IF_MATCH",
         "Whether version 2 answers 428 to a change of a task without If-Match.",

@@ -205,7 +205,7 @@ async def test_an_exhausted_pool_refuses_in_bounded_time_and_loses_nothing(
         assert len(errors) == 20
     await answers(database)
     assert database._size() <= 2
-    assert database._waiting._value.get() == 0
+    assert database._waiting == 0
     assert counted(database) == 20
 
 
@@ -232,7 +232,7 @@ async def test_callers_that_give_up_take_no_connection_with_them(database: Datab
             task.cancel()
         await asyncio.gather(*busy, *waiting, return_exceptions=True)
     await answers(database)
-    assert database._waiting._value.get() == 0
+    assert database._waiting == 0
 
 
 async def test_a_statement_that_takes_too_long(database: Database) -> None:

@@ -11,9 +11,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from services.gateway.limits.breaker import Breaker
 from services.gateway.limits.policies import Applied
 from services.gateway.limits.quota import Quota
+from shared.breaker import Breaker
 
 log = structlog.get_logger(__name__)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from services.tasks.page_store import Pages
 from services.tasks.repository.answers import AnswerRepository
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.imports import ImportRepository
@@ -14,17 +15,22 @@ from services.tasks.repository.lists import TaskLists
 from services.tasks.repository.tasks import TaskRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import WebhookRepository
-from services.tasks.usecases.tasks import Finder
+from services.tasks.usecases.lists import Revisions
+from services.tasks.usecases.tasks import Creator, Finder
 from shared.batches import Batches
 from shared.database import Store
+from shared.groups import Groups
 
 ANSWERS: web.AppKey[Store[AnswerRepository]] = web.AppKey("answers", Store)
 TASKS: web.AppKey[Store[TaskRepository]] = web.AppKey("tasks", Store)
 LISTS: web.AppKey[Store[TaskLists]] = web.AppKey("lists", Store)
+CREATOR: web.AppKey[Creator] = web.AppKey("creator", Groups)
 FINDER: web.AppKey[Finder] = web.AppKey("finder", Batches)
 FEED: web.AppKey[Store[FeedRepository]] = web.AppKey("feed", Store)
 IMPORTS: web.AppKey[Store[ImportRepository]] = web.AppKey("imports", Store)
 IMPORT_TURNS: web.AppKey[asyncio.Semaphore] = web.AppKey("import_turns", asyncio.Semaphore)
+PAGES: web.AppKey[Pages] = web.AppKey("pages", Pages)
+REVISIONS: web.AppKey[Revisions] = web.AppKey("revisions", Batches)
 STRICT: web.AppKey[bool] = web.AppKey("strict", bool)
 TRASH: web.AppKey[Store[TrashRepository]] = web.AppKey("trash", Store)
 TRASH_KEPT: web.AppKey[timedelta] = web.AppKey("trash_kept", timedelta)

@@ -8,8 +8,9 @@ from aiohttp import web
 from marshmallow import ValidationError
 
 from services.tasks.domain import NEWEST_FIRST
-from services.tasks.handlers.keys import FINDER, LISTS, TASKS
+from services.tasks.handlers.keys import CREATOR, FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
+from services.tasks.handlers.remembered import REVISION
 from services.tasks.schemas.v1 import NewTask
 from services.tasks.usecases import lists, tasks
 from shared.answers import Reply
@@ -29,6 +30,7 @@ async def list_tasks(request: web.Request, given: Given) -> Reply:
         offset=skip,
         limit=limit,
     )
+    request[REVISION] = page.revision
     pagination = {
         "skip": skip,
         "limit": limit,
@@ -41,7 +43,9 @@ async def list_tasks(request: web.Request, given: Given) -> Reply:
 
 
 async def create_task(request: web.Request, given: Given) -> Reply:
-    task = await tasks.create_task(request.app[TASKS], owner_of(request, given), given.body)
+    task = await tasks.create_task(
+        request.app[TASKS], request.app[CREATOR], owner_of(request, given), given.body
+    )
     return Reply(
         {"task": task, "message": "Task created"},
         headers={"Location": f"{PUBLIC_PREFIX}/v1/tasks/{task.id}"},

@@ -6,9 +6,10 @@ from aiohttp import web
 
 from services.tasks.domain import NEWEST_FIRST, CursorRefused, Task
 from services.tasks.handlers.conditional import if_match, none_match, validators
-from services.tasks.handlers.keys import FINDER, LISTS, TASKS
+from services.tasks.handlers.keys import CREATOR, FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
 from services.tasks.handlers.pages import page_links
+from services.tasks.handlers.remembered import REVISION
 from services.tasks.repository.lists import FILTERS
 from services.tasks.schemas.v2 import CursorPage
 from services.tasks.usecases import lists, tasks
@@ -28,13 +29,13 @@ async def list_tasks(request: web.Request, given: Given) -> Reply:
         offset=(number - 1) * size,
         limit=size,
     )
+    request[REVISION] = page.revision
     return Reply(
         {
             "count": page.total,
             **page_links(request, number, size, page.total),
             "results": page.tasks,
-        },
-        headers={"Cache-Control": "private, no-cache"},
+        }
     )
 
 
@@ -49,15 +50,14 @@ async def _walk(request: web.Request, given: Given) -> Reply:
         cursor=given.query["cursor"],
         limit=given.query["page_size"],
     )
-    return Reply(
-        {"next_cursor": page.next_cursor, "results": page.tasks},
-        headers={"Cache-Control": "private, no-cache"},
-        shape=CursorPage,
-    )
+    request[REVISION] = page.revision
+    return Reply({"next_cursor": page.next_cursor, "results": page.tasks}, shape=CursorPage)
 
 
 async def create_task(request: web.Request, given: Given) -> Reply:
-    task = await tasks.create_task(request.app[TASKS], owner_of(request, given), given.body)
+    task = await tasks.create_task(
+        request.app[TASKS], request.app[CREATOR], owner_of(request, given), given.body
+    )
     location = f"{PUBLIC_PREFIX}/v2/tasks/{task.id}"
     return Reply(task, headers={**validators(task), "Location": location})
 

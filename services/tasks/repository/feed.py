@@ -41,6 +41,12 @@ _READ = """
     ) AS page ON true
     WHERE feeds.owner_id = $1 ORDER BY page.sequence
 """
+# What an owner's feed was like at some moment, who has one: the sequence, and the transaction that
+# set it. The latter is another one after a restore, which may give out the same sequence again.
+REVISION = "sequence || '.' || xmin"
+# Of an owner who never had a task.
+NEVER = "0"
+_REVISIONS = f"SELECT owner_id, {REVISION} FROM feeds WHERE owner_id = ANY($1)"
 _PURGE = """
     DELETE FROM changes WHERE (owner_id, sequence) IN (
         SELECT owner_id, sequence FROM changes WHERE at < $1
@@ -116,6 +122,10 @@ class FeedRepository:
         if rows[0][1] is None:
             return latest, []
         return latest, [RecordedChange(*row[1:]) for row in (tuple(row) for row in rows)]
+
+    async def revisions(self, owner_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """What moves with every change of an owner's tasks; without a feed he is left out."""
+        return dict(await self._connection.fetch(_REVISIONS, owner_ids))
 
     async def purge(self, before: datetime, limit: int) -> int:
         """Removes at most `limit` changes older than that; returns how many."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.tasks.domain import ExportedTask, Place, SortKey, Task
+from services.tasks.repository.feed import NEVER, REVISION
 from services.tasks.repository.keyset import branches, order_by, total_order
 from services.tasks.repository.rows import COLUMNS, tasks_of
 from shared.database import Connection
@@ -45,23 +46,31 @@ _EXPORT_NEXT = _EXPORT.format(after="AND (task.created_at, task.id) > ($3, $4)")
 _NO_COUNT = "SELECT NULL::bigint AS total"
 
 
+class Counted(NamedTuple):
+    """A part of a list at a revision of its owner's feed, and how many tasks the whole has."""
+
+    revision: str
+    total: int
+    tasks: list[Task]
+
+
 class Counts:
-    """How many tasks passed some filters, and at which sequence of the owner's feed that was.
+    """How many tasks passed some filters, and at which revision of the owner's feed that was.
 
     A count holds until the feed moves, so that nothing has to be told when a task is written.
     """
 
     def __init__(self, size: int = 10_000) -> None:
         self._size = size
-        self._found: OrderedDict[Any, tuple[int, int]] = OrderedDict()
+        self._found: OrderedDict[Any, tuple[str, int]] = OrderedDict()
 
-    def get(self, key: Any) -> tuple[int, int] | None:
-        """The sequence and the count."""
+    def get(self, key: Any) -> tuple[str, int] | None:
+        """The revision and the count."""
         return self._found.get(key)
 
-    def put(self, key: Any, sequence: int, total: int) -> None:
+    def put(self, key: Any, revision: str, total: int) -> None:
         """Keeps a count; the oldest one makes room."""
-        self._found[key] = (sequence, total)
+        self._found[key] = (revision, total)
         self._found.move_to_end(key)
         if len(self._found) > self._size:
             self._found.popitem(last=False)
@@ -82,7 +91,7 @@ class TaskLists:
         *,
         offset: int,
         limit: int,
-    ) -> tuple[int, list[Task]]:
+    ) -> Counted:
         """How many tasks pass the filters, and `limit` of them from `offset` on.
 
         The two agree: both come from one statement, or the feed has not moved since the count.
@@ -94,31 +103,27 @@ class TaskLists:
         part = _part(where, sort, None, values, limit=f"${at}", offset=f"${at - 1}")
         kept = self._counts.get(key)
         if kept is not None:
-            sequence, _, tasks = await self._page(
-                "SELECT NULL::bigint AS total", part, sort, values
-            )
-            if sequence == kept[0]:
-                return kept[1], tasks
-        sequence, total, tasks = await self._page(_count(where, filters), part, sort, values)
+            page = await self._page(_NO_COUNT, part, sort, values)
+            if page.revision == kept[0]:
+                return page._replace(total=kept[1])
+        page = await self._page(_count(where, filters), part, sort, values)
         if not filters.keys() <= {"completed"}:
-            self._counts.put(key, sequence, total)
-        return total, tasks
+            self._counts.put(key, page.revision, page.total)
+        return page
 
     async def _page(
         self, count: str, part: str, sort: Sequence[SortKey], values: Sequence[Any]
-    ) -> tuple[int, int, list[Task]]:
-        """The feed's sequence, the count, and the tasks of one moment."""
+    ) -> Counted:
         rows = await self._connection.fetch(
-            f"SELECT coalesce((SELECT sequence FROM feeds WHERE owner_id = $1), 0), "
+            f"SELECT coalesce((SELECT {REVISION} FROM feeds WHERE owner_id = $1), '{NEVER}'), "
             f"counted.total, page.* FROM ({count}) AS counted LEFT JOIN ({part}) AS page ON true "
             f"ORDER BY {order_by(total_order(sort))}",
             *values,
         )
         # A page beyond the end is one row with nothing but the count.
-        sequence, total, *first = rows[0]
-        if first[0] is None:
-            return sequence, total, []
-        return sequence, total, tasks_of(row[2:] for row in rows)
+        revision, total, *first = rows[0]
+        tasks = [] if first[0] is None else tasks_of(row[2:] for row in rows)
+        return Counted(revision, total or 0, tasks)
 
     async def walk(
         self,
@@ -128,12 +133,12 @@ class TaskLists:
         *,
         after: Place | None,
         limit: int,
-    ) -> list[Task]:
-        """The next `limit` tasks after that place, or the first ones."""
+    ) -> Counted:
+        """The next `limit` tasks after that place, or the first ones; nothing is counted."""
         where, values = _where(owner_id, filters)
         values.append(limit)
         part = _part(where, sort, after, values, limit=f"${len(values)}", offset="0")
-        return tasks_of(await self._connection.fetch(part, *values))
+        return await self._page(_NO_COUNT, part, sort, values)
 
     async def secret(self, name: str) -> bytes:
         """A key that all processes of this database share and nobody else knows."""

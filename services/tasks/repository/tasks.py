@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from services.tasks.changes import Change
+from services.tasks.changes import CREATED, Change
 from services.tasks.domain import MAX_LEVELS, ExternalIdTaken, Task
 from services.tasks.repository.feed import QUEUE, record, shown, take_turn
 from services.tasks.repository.rows import COLUMNS, copy_tasks, task_of, tasks_of
@@ -20,24 +20,28 @@ _NAMED = f"""
     SELECT {COLUMNS} FROM tasks
     WHERE owner_id = $1 AND external_id = ANY($2) AND deleted_at IS NULL
 """
-_TYPES = (
-    "uuid", "uuid", "text", "text", "smallint", "timestamptz", "boolean", "timestamptz", "text[]",
-    "uuid", "text", "bigint", "timestamptz", "timestamptz",
-)  # fmt: skip
-_PLACES = ", ".join(f"${at}::{kind}" for at, kind in enumerate(_TYPES, 1))
-# One statement, so one round trip and no transaction around it. The task is made from the row of
-# the feed, so the owner's turn is taken before anything that could wait for another writer.
-_ADD = f"""
+_COLUMNS_OF_ROW = ", ".join(
+    "$1" if name == "owner_id" else f"given.{name}" for name in Task._fields
+)
+# One statement, so one round trip and no transaction around it. The tasks are made from the row of
+# the feed, so the owner's turn is taken before anything that could wait for another writer. They
+# come as the feed shows them: what it keeps is what is stored.
+_CREATE = f"""
     WITH feed AS (
-        INSERT INTO feeds (owner_id, sequence, live, completed) VALUES ($2, 1, 1, $7::boolean::int)
-        ON CONFLICT (owner_id) DO UPDATE SET sequence = feeds.sequence + 1,
-            live = feeds.live + 1, completed = feeds.completed + excluded.completed
-        RETURNING sequence
+        INSERT INTO feeds (owner_id, sequence, live, completed) VALUES ($1, $2, $2, $3)
+        ON CONFLICT (owner_id) DO UPDATE SET sequence = feeds.sequence + excluded.sequence,
+            live = feeds.live + excluded.live, completed = feeds.completed + excluded.completed
+        RETURNING sequence - $2 AS before
+    ), given AS MATERIALIZED (
+        SELECT feed.before + shown.place AS sequence, shown.task, ids.id AS change_id, made.*
+        FROM feed, json_array_elements($4::text::json) WITH ORDINALITY AS shown (task, place)
+        JOIN unnest($5::uuid[]) WITH ORDINALITY AS ids (id, place) USING (place),
+        json_populate_record(NULL::tasks, shown.task) AS made
     ), added AS (
-        INSERT INTO tasks ({COLUMNS}) SELECT {_PLACES} FROM feed
+        INSERT INTO tasks ({COLUMNS}) SELECT {_COLUMNS_OF_ROW} FROM given
     ), recorded AS (
         INSERT INTO changes (owner_id, sequence, id, type, task_id, at, task)
-        SELECT $2, sequence, $15::uuid, $16::text, $1, $14, $17::text::json FROM feed
+        SELECT $1, sequence, change_id, '{CREATED}', id, updated_at, task FROM given
         RETURNING owner_id, sequence, id, type, task_id
     )
     {QUEUE}
@@ -104,15 +108,16 @@ class TaskRepository:
         """As `feed.record`."""
         await record(self._connection, owner_id, changes)
 
-    async def add(self, change: Change) -> None:
-        """Stores the task of a creation and tells the feed, in a transaction of its own or not.
+    async def create(self, owner_id: UUID, creations: Sequence[Change]) -> None:
+        """Stores the tasks of creations and tells the feed, in a transaction of its own or not.
 
-        Raises ExternalIdTaken.
+        All of them or none. Raises ExternalIdTaken.
         """
+        completed = sum(creation.completed for creation in creations)
+        tasks = f"[{','.join(map(shown, creations))}]"
+        ids = [creation.id for creation in creations]
         try:
-            await self._connection.execute(
-                _ADD, *change.task, change.id, change.type, shown(change)
-            )
+            await self._connection.execute(_CREATE, owner_id, len(ids), completed, tasks, ids)
         except asyncpg.UniqueViolationError as error:
             raise ExternalIdTaken from error
 

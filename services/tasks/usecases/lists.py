@@ -9,20 +9,26 @@ from uuid import UUID
 
 from services.tasks.cursors import Walk
 from services.tasks.domain import ExportedTask, SortKey, Task
-from services.tasks.repository.lists import TaskLists
+from services.tasks.repository.feed import FeedRepository
+from services.tasks.repository.lists import Counted, TaskLists
+from shared.batches import Batches
 from shared.database import Store
 
 Lists = Store[TaskLists]
+Revisions = Batches[UUID, str]
 
 EXPORT_BATCH = 200
 CURSORS = "cursors"
 
 
-class Page(NamedTuple):
-    """A part of a list; `total` counts the whole of it."""
+def revisions(feed: Store[FeedRepository]) -> Revisions:
+    """What changes with every change of an owner's tasks; asked for by the turn."""
 
-    total: int
-    tasks: list[Task]
+    async def fetch(owner_ids: Sequence[UUID]) -> dict[UUID, str]:
+        async with feed.read() as repository:
+            return await repository.revisions(owner_ids)
+
+    return Batches(fetch)
 
 
 async def list_tasks(
@@ -33,16 +39,16 @@ async def list_tasks(
     sort: Sequence[SortKey],
     offset: int,
     limit: int,
-) -> Page:
+) -> Counted:
     """The owner's live tasks that pass `filters`, from `offset` on."""
     async with lists.read() as repository:
-        total, tasks = await repository.page(owner_id, filters, sort, offset=offset, limit=limit)
-    return Page(total, tasks)
+        return await repository.page(owner_id, filters, sort, offset=offset, limit=limit)
 
 
 class WalkPage(NamedTuple):
-    """A part of a walk; `next_cursor` is None at its end."""
+    """A part of a walk at a revision of the feed; `next_cursor` is None at its end."""
 
+    revision: str
     next_cursor: str | None
     tasks: list[Task]
 
@@ -64,11 +70,12 @@ async def walk_tasks(
     async with lists.read() as repository:
         walk = Walk(await repository.secret(CURSORS), owner_id, filters, sort)
         # One more than asked for tells whether anything follows.
-        tasks = await repository.walk(
+        found = await repository.walk(
             owner_id, filters, sort, after=walk.place(cursor), limit=limit + 1
         )
-    page = tasks[:limit]
-    return WalkPage(walk.cursor(page[-1]) if len(tasks) > limit else None, page)
+    page = found.tasks[:limit]
+    more = len(found.tasks) > limit
+    return WalkPage(found.revision, walk.cursor(page[-1]) if more else None, page)
 
 
 async def export_tasks(lists: Lists, owner_id: UUID) -> AsyncIterator[list[ExportedTask]]:

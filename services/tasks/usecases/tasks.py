@@ -19,9 +19,11 @@ from services.tasks.repository.tasks import TaskRepository
 from shared.batches import Batches
 from shared.clock import utc_now
 from shared.database import Store
+from shared.groups import Groups
 
 Tasks = Store[TaskRepository]
 Finder = Batches[UUID, Task]
+Creator = Groups[UUID, Change]
 
 # Whether a task is in the state that the caller expects; it is given the present entity tag.
 Expectation = Callable[[str], bool]
@@ -32,19 +34,31 @@ def whatever(_etag: str) -> bool:
     return True
 
 
-async def create_task(tasks: Tasks, owner_id: UUID, fields: Mapping[str, Any]) -> Task:
+def creator(tasks: Tasks) -> Creator:
+    """Stores new tasks; those of one owner that would wait for each other go together."""
+
+    async def store(owner_id: UUID, creations: Sequence[Change]) -> None:
+        async with tasks.read() as repository:
+            await repository.create(owner_id, creations)
+
+    return Groups(store)
+
+
+async def create_task(
+    tasks: Tasks, creator: Creator, owner_id: UUID, fields: Mapping[str, Any]
+) -> Task:
     """Raises ParentRefused and ExternalIdTaken."""
     task = new_task(owner_id, fields, utc_now())
     creation = Change.of(None, task)
-    if task.parent_id is None:
-        async with tasks.read() as repository:
-            await repository.add(creation)
+    if task.parent_id is None and not tasks.is_joined:
+        await creator.do(owner_id, creation)
         return task
     async with tasks.begin() as repository:
-        await repository.take_turn(owner_id)
-        if len(await _branch(repository, owner_id, task.parent_id)) >= MAX_LEVELS:
-            raise ParentRefused(ParentRefused.TOO_DEEP)
-        await repository.add(creation)
+        if task.parent_id is not None:
+            await repository.take_turn(owner_id)
+            if len(await _branch(repository, owner_id, task.parent_id)) >= MAX_LEVELS:
+                raise ParentRefused(ParentRefused.TOO_DEEP)
+        await repository.create(owner_id, [creation])
     return task
 
 

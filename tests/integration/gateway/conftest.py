@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.gateway.limits.breaker import Breaker
 from services.gateway.limits.redis import RedisLimiter
+from shared.breaker import Breaker
 from tests.integration.gateway.limiters import Make, client
 from tests.integration.gateway.valve import Valve, valve
 

@@ -20,6 +20,8 @@ from shared.settings import ProcessSettings, SettingsError, load
 
 log = structlog.get_logger(__name__)
 
+# Between the death of a background job and its next beginning.
+RESTART_SECONDS = 1.0
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 P = TypeVar("P", bound=ProcessSettings)
 
@@ -78,10 +80,12 @@ async def _serve(name: str, settings: P, start: Start[P]) -> None:
 
 @contextlib.asynccontextmanager
 async def background(*jobs: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Runs endless coroutine functions as tasks while the block runs; cancels them after it."""
-    tasks = [asyncio.create_task(job()) for job in jobs]
-    for task in tasks:
-        task.add_done_callback(_report_death)
+    """Runs endless coroutine functions as tasks while the block runs; cancels them after it.
+
+    One that fails is reported and begun again: a process that looks well and has stopped working
+    would be found out late.
+    """
+    tasks = [asyncio.create_task(_kept_going(job)) for job in jobs]
     try:
         yield
     finally:
@@ -90,6 +94,10 @@ async def background(*jobs: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIte
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _report_death(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("background_job_died", job=repr(task.get_coro()), exc_info=task.exception())
+async def _kept_going(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        try:
+            return await job()
+        except Exception:
+            log.exception("background_job_died", job=repr(job))
+        await asyncio.sleep(RESTART_SECONDS)

@@ -89,7 +89,7 @@ async def test_a_receiver_may_ask_for_a_longer_pause(
     async with working(settings):
 
         async def booked() -> bool:
-            return (await log_of(ann, webhook))[0]["last_status"] == 429
+            return bool((await log_of(ann, webhook))[0]["last_status"] == 429)
 
         await until_it(booked)
     one = (await log_of(ann, webhook))[0]

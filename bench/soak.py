@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from socket import SO_LINGER, SOL_SOCKET
-from typing import cast
 
 import uvloop
 
@@ -160,7 +159,7 @@ class Soak:
         transport, _ = await asyncio.get_running_loop().create_connection(
             asyncio.Protocol, *self._address, local_addr=source
         )
-        return cast("asyncio.Transport", transport)
+        return transport
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,7 +19,8 @@ from services.tasks.settings import Settings
 from shared.auth_internal import AuthAway
 from shared.database import Database, Store
 from shared.process import background
-from tests.integration.test_revocation import KEY, PASSWORD, AuthProcess
+from tests.integration.doors import KEY, AuthProcess
+from tests.integration.test_revocation import PASSWORD
 from tests.service.auth.conftest import eventually
 
 TASK = """

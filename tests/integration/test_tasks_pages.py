@@ -100,9 +100,10 @@ async def test_a_page_of_somebody_else_or_of_nobody_is_not_shown(
         await until(lambda: one.redis("stored") == 1)
         (name,) = await redis.keys()
         good = await redis.get(name)
+        assert isinstance(good, bytes)
         other = await one.client.get("/v2/tasks?page_size=1")
         await until(lambda: one.redis("stored") == 2)
-        others = [await redis.get(key) for key in await redis.keys() if key != name]
+        others = [await redis.get(key) or b"" for key in await redis.keys() if key != name]
         assert other.status == 200
         for forged in (b"", b"garbage", good[:-1] + b" ", good + b" ", *others):
             await redis.set(name, forged)

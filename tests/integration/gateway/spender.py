@@ -14,11 +14,11 @@ import time
 import structlog
 from prometheus_client import CollectorRegistry
 
-from services.gateway.limits.breaker import Breaker
 from services.gateway.limits.memory import MemoryLimiter
 from services.gateway.limits.policies import PolicyBook
 from services.gateway.limits.redis import RedisLimiter
 from services.gateway.limits.stage import LimiterMetrics, LimitStage
+from shared.breaker import Breaker
 from shared.errors import RateLimited
 from shared.identity import Tier
 from tests.integration.gateway.limiters import client
@@ -51,7 +51,10 @@ class Spender:
         """For ever."""
         while True:
             try:
-                await self._stage.spend(exchange(), self._book, "192.0.2.1")
+                request = exchange()
+                charge = self._stage.charge(request, self._book, "192.0.2.1")
+                if charge is not None:
+                    await self._stage.spend(request, charge)
             except RateLimited:
                 self.counts["refused"] += 1
                 await asyncio.sleep(0.002)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from services.gateway.clients import Clients
 from services.gateway.config_file import SHIPPED, read_config
+from services.gateway.csrf import CsrfStage
 from services.gateway.downstream.head import NO_FIELDS, Fields, HeadReader
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.exchange import Exchange, Forward
@@ -24,6 +25,7 @@ from services.gateway.pages import Pages
 from services.gateway.pages.sources import Sources
 from services.gateway.pipeline import Gateway, admit, readmit
 from services.gateway.rules import Rules, make_rules
+from shared.cookies import Cookies
 from shared.errors import InvalidToken, RateLimited
 from tests import tokens
 
@@ -69,7 +71,10 @@ def gateway(registry: CollectorRegistry, revoked: Revoked) -> Gateway:
     return Gateway(
         rules=rules(),
         clients=clients,
-        identity=IdentityStage(tokens.verifier(), revoked, registry),
+        identity=IdentityStage(
+            tokens.verifier(), revoked, registry, cookies=Cookies(production=True)
+        ),
+        csrf=CsrfStage(clients, registry, production=True),
         limits=limits,
         pages=Pages(Sources(cast("ClientSession", None)), limits, clients),
         security=security_headers(production=True),

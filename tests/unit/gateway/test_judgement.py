@@ -116,7 +116,7 @@ async def test_a_repetition_gets_the_same_order_and_an_id_of_its_own(gateway: Ga
         {"Content-Length": "1"},
         {"Connection": "close"},
     ],
-    ids=str,
+    ids=",".join,
 )
 async def test_what_differs_in_a_byte_is_judged_anew(
     other: dict[str, str], gateway: Gateway

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -58,17 +59,26 @@ Around = Callable[
 ]
 
 
+class Credential(StrEnum):
+    """What a caller may show to say who he is; the names are those of the security schemes.
+
+    Services see a bearer token in any case: the gateway takes the others and exchanges them.
+    """
+
+    BEARER = "bearerAuth"
+    API_KEY = "apiKeyAuth"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """One operation: who may call it, what it takes, what it answers, how it fails.
 
-    `permission` None means anyone. `body` is read as JSON of one of the `body_media`; without
-    `body_required` a request may leave it out, which counts as an empty object. With
-    `streams_body` the handler reads the body itself and `body` is left out. `returns` None means
-    an answer without a JSON body; `also_returns` are the shapes that a Reply may name instead.
-    `errors` are those of the operation's own; the ones that any
-    request can meet are known. `around` is called with the validated input in place of the
-    handler, and runs it.
+    `permission` None means anyone; else one of `credentials` is needed. `body` is read as JSON of
+    one of the `body_media`; without `body_required` a request may leave it out, which counts as an
+    empty object. With `streams_body` the handler reads the body itself and `body` is left out.
+    `returns` None means an answer without a JSON body; `also_returns` are the shapes that a Reply
+    may name instead. `errors` are those of the operation's own; the ones that any request can meet
+    are known. `around` is called with the validated input in place of the handler, and runs it.
     """
 
     method: str
@@ -76,6 +86,7 @@ class Endpoint:
     handler: Handler
     summary: str
     permission: Permission | None
+    credentials: tuple[Credential, ...] = tuple(Credential)
     status: int = 200
     description: str = ""
     tags: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import resolve_schema_cls
 from marshmallow import Schema
 
-from shared.endpoints import Endpoint
+from shared.endpoints import Credential, Endpoint
 from shared.errors import (
     JSON,
     PROBLEM_JSON,
@@ -32,7 +32,10 @@ from shared.request_id import HEADER
 from shared.schemas import ErrorView, JsonArray, ProblemView, View
 from shared.version import VERSION
 
-BEARER = "bearerAuth"
+SECURITY_SCHEMES: dict[Credential, dict[str, str]] = {
+    Credential.BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    Credential.API_KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def document(title: str, version: str, endpoints: Iterable[Endpoint]) -> dict[str, Any]:
@@ -51,9 +54,8 @@ def document(title: str, version: str, endpoints: Iterable[Endpoint]) -> dict[st
     plugin = MarshmallowPlugin(schema_name_resolver=name_of)
     spec = APISpec(title, VERSION, "3.1.0", plugins=[plugin])
     plugin.map_to_openapi_type(Timestamp, "string", "date-time")  # type: ignore[no-untyped-call]
-    spec.components.security_scheme(
-        BEARER, {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    )
+    for credential, scheme in SECURITY_SCHEMES.items():
+        spec.components.security_scheme(credential.value, scheme)
     for schema in (ErrorView, ProblemView):
         spec.components.schema(schema.__name__, schema=schema)
     for endpoint in endpoints:
@@ -73,7 +75,7 @@ def operation(endpoint: Endpoint) -> dict[str, Any]:
         "operationId": endpoint.operation_id,
         "summary": endpoint.summary,
         "tags": list(endpoint.tags),
-        "security": [] if endpoint.permission is None else [{BEARER: []}],
+        "security": security(endpoint),
         "parameters": [
             {"in": place, "schema": schema}
             for place, schema in (
@@ -108,6 +110,13 @@ def operation(endpoint: Endpoint) -> dict[str, Any]:
             "content": {media: dict(text) for media in endpoint.body_media},
         }
     return shown
+
+
+def security(endpoint: Endpoint) -> list[dict[str, list[str]]]:
+    """One Security Requirement Object for each credential that does; none for who needs none."""
+    if endpoint.permission is None:
+        return []
+    return [{credential.value: []} for credential in endpoint.credentials]
 
 
 def responses(endpoint: Endpoint) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from marshmallow import ValidationError, fields, validate, validates_schema
+from marshmallow import fields, validate
 
 from services.auth.administration import caller_of
 from services.auth.administration_schemas import UserPath
@@ -27,8 +27,8 @@ TAGS = ("audit",)
 _UNCACHED = {"Cache-Control": "no-store"}
 _SUBJECT_SHOWN = 12  # hexadecimal digits: enough to follow one attack, useless as a look-up
 _ABOUT = (
-    f"The latest first. `count` and pages end at {MOST_COUNTED} events: narrow by `since` and "
-    "`until` to see more. With `until` the pages stay the same while events are added."
+    f"The latest first. `count`, and the links with it, end at {MOST_COUNTED} events: narrow by "
+    "`since` and `until` to see more. With `until` the pages stay the same while events are added."
 )
 
 
@@ -39,11 +39,6 @@ class OwnAuditQuery(StrictSchema):
     outcome = fields.String(validate=validate.OneOf([one.value for one in Outcome]))
     since = Timestamp(metadata={"description": "At this time or later."})
     until = Timestamp(metadata={"description": "Before this time."})
-
-    @validates_schema
-    def _is_in_reach(self, data: dict[str, Any], **_: Any) -> None:
-        if data["page"] * data["page_size"] > MOST_COUNTED:
-            raise ValidationError({"page": [f"Pages end at {MOST_COUNTED} events."]})
 
 
 class AuditQuery(OwnAuditQuery):

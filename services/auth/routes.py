@@ -32,12 +32,14 @@ from services.auth.schemas import (
     SessionPath,
     SessionsView,
 )
-from shared.endpoints import MERGE_PATCH, Endpoint
+from shared.endpoints import MERGE_PATCH, Credential, Endpoint
 from shared.errors import JSON, AccountLocked, NotFound, RateLimited
 from shared.identity import Permission
 
 VERSIONS = ("/v1", "/v2")
 TAGS = ("auth",)
+# Where an API key does not do: it must not make, or end, what outlives it.
+LOGIN_ONLY = (Credential.BEARER,)
 _UNCACHED = {"Cache-Control": "no-store"}
 _EXAMPLE_PASSWORD = "seven-lazy-otters-paint"  # noqa: S105 - of an example
 
@@ -109,6 +111,7 @@ _OTHERS = (
         handler=handlers.log_out,
         summary="End this session, or all of yours",
         permission=Permission.PROFILE,
+        credentials=LOGIN_ONLY,
         body=LogoutRequest,
         body_required=False,
         status=204,
@@ -146,6 +149,7 @@ _OTHERS = (
             "cookie gets another cookie, and needs another CSRF token."
         ),
         permission=Permission.PROFILE,
+        credentials=LOGIN_ONLY,
         body=PasswordChange,
         body_example={
             "current_password": _EXAMPLE_PASSWORD,
@@ -163,6 +167,7 @@ _SESSIONS = (
         handler=handlers.list_sessions,
         summary="Your sessions, the one used last first",
         permission=Permission.PROFILE,
+        credentials=LOGIN_ONLY,
         returns=SessionsView,
         answer_headers=_UNCACHED,
         errors=(NeedsLogin,),
@@ -174,6 +179,7 @@ _SESSIONS = (
         handler=handlers.end_session,
         summary="End one of your sessions",
         permission=Permission.PROFILE,
+        credentials=LOGIN_ONLY,
         path_params=SessionPath,
         status=204,
         errors=(NeedsLogin, NotFound),
@@ -191,6 +197,7 @@ _API_KEYS = (
             "may do never exceeds what you may, and its rate limits are yours."
         ),
         permission=Permission.PROFILE,
+        credentials=LOGIN_ONLY,
         body=ApiKeyRequest,
         returns=MadeApiKeyView,
         status=201,
@@ -204,6 +211,7 @@ _API_KEYS = (
         handler=handlers.list_api_keys,
         summary="Your API keys, the newest first",
         permission=Permission.PROFILE,
+        credentials=LOGIN_ONLY,
         returns=ApiKeysView,
         answer_headers=_UNCACHED,
         errors=(NeedsLogin,),
@@ -215,6 +223,7 @@ _API_KEYS = (
         handler=handlers.revoke_api_key,
         summary="Revoke an API key",
         permission=Permission.PROFILE,
+        credentials=LOGIN_ONLY,
         path_params=ApiKeyPath,
         status=204,
         errors=(NeedsLogin, NotFound),
@@ -226,6 +235,7 @@ _API_KEYS = (
         handler=handlers.rotate_api_key,
         summary="Replace an API key by another with the same rights",
         permission=Permission.PROFILE,
+        credentials=LOGIN_ONLY,
         path_params=ApiKeyPath,
         body=ApiKeyRotation,
         body_required=False,

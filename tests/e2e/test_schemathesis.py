@@ -19,6 +19,8 @@ from tests.e2e.conftest import ROOT, System
 
 # What ends the session that the run is made with.
 LOGOUT = "/auth/(logout$|sessions/)"
+# What only administrators have the rights for; both versions are the same.
+ADMINISTRATION = "/(users|audit)(/|$)"
 
 CONFIG = """
 [auth.wfc]
@@ -55,16 +57,32 @@ def make_user(url: str, name: str) -> str:
     return token
 
 
+def make_administrator(system: System) -> str:
+    """An administrator's access token."""
+    password = secrets.token_urlsafe(18)
+    login = {"email": system.make_admin(password), "password": password}
+    return str(post(f"{system.url}/api/v2/auth/login", login, {})["access_token"])
+
+
 @pytest.fixture
 def ask(system: System, tmp_path: Path) -> Callable[..., str]:
-    """Runs schemathesis with two users of its own and these options; returns what it printed."""
+    """Runs schemathesis with these options; returns what it printed.
 
-    def run(version: str, seconds: int, *options: str) -> str:
-        users = [
-            USER.format(name=name, token=make_user(system.url, name)) for name in ("alice", "bob")
-        ]
-        (tmp_path / "users.yaml").write_text("auth:\n" + "".join(users))
-        (tmp_path / "schemathesis.toml").write_text(CONFIG.format(folder=tmp_path) + SHIPPED)
+    It has two users of its own, or is an administrator, who sees what belongs to others.
+    """
+
+    def run(version: str, seconds: int, *options: str, administrator: bool = False) -> str:
+        config = SHIPPED
+        if administrator:
+            options = (*options, "-H", f"Authorization: Bearer {make_administrator(system)}")
+        else:
+            users = [
+                USER.format(name=name, token=make_user(system.url, name))
+                for name in ("alice", "bob")
+            ]
+            (tmp_path / "users.yaml").write_text("auth:\n" + "".join(users))
+            config = CONFIG.format(folder=tmp_path) + SHIPPED
+        (tmp_path / "schemathesis.toml").write_text(config)
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli"),
@@ -94,6 +112,16 @@ def test_the_answers_keep_to_the_document(ask: Callable[..., str], version: str)
     # Without two users the check of who may see what is left out, and only a warning says so.
     assert "will not run" not in shown, shown
     assert "Test cases:" in shown
+
+
+def test_administration_keeps_to_the_document(ask: Callable[..., str]) -> None:
+    shown = ask(
+        *("v2", 30, "--workers", "1", "--include-path-regex", ADMINISTRATION),
+        *("--phases", "fuzzing,stateful", "--max-examples", "5"),
+        administrator=True,
+    )
+    # Every one of them, not only as many as there was time for.
+    assert "Tested: 7" in shown, shown
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -18,7 +18,7 @@ from services.gateway.pages.operations import HEADERS, complete, own_paths
 from services.gateway.pages.sources import SourceFailed, Sources
 from services.gateway.routes import RouteTable, split_version
 from services.gateway.rules import Rules
-from shared.openapi import BEARER, document
+from shared.openapi import document
 from shared.version import VERSION
 
 log = structlog.get_logger(__name__)
@@ -103,9 +103,6 @@ def skeleton(version: str) -> dict[str, Any]:
         complete(operation, Access.OPTIONAL if secured else Access.NONE)
     components = document("Tasklane", version, ())["components"]
     components["headers"] = dict(HEADERS)
-    components["securitySchemes"] = {
-        BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    }
     return {
         "openapi": "3.1.0",
         "info": {

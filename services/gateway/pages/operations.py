@@ -7,8 +7,9 @@ from typing import Any
 
 from services.gateway.config import Access
 from shared import errors
+from shared.endpoints import Credential
 from shared.errors import ApiError
-from shared.openapi import BEARER, error_response
+from shared.openapi import error_response
 
 # What any request through the gateway can meet before or beside the service.
 ON_EVERY_OPERATION: tuple[type[ApiError], ...] = (
@@ -98,7 +99,7 @@ def own_paths(version: str) -> dict[str, Any]:
             "rateLimitStatus",
             "The caller's rate limit policies; costs nothing",
             _STATUS,
-            security=[{}, {BEARER: []}],
+            security=[{}, *({one.value: []} for one in Credential)],
         ),
         f"/api/{version}/openapi.json": _page(
             "openapiDocument", "This document", {"type": "object"}

@@ -211,7 +211,7 @@ async def test_pages_and_filters(auth: Auth) -> None:
     assert [one["id"] for one in later + earlier] == ids
     for query in (
         *("?page=0", "?page_size=101", "?event=nothing", "?outcome=perhaps", "?since=yesterday"),
-        *("?page=10000&page_size=2", "?user_id=me", "?details=x"),
+        *("?page=10001", "?user_id=me", "?details=x"),
     ):
         assert await error_of(await read(auth, token, query)) == (422, "VALIDATION_ERROR")
 

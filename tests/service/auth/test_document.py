@@ -47,3 +47,30 @@ async def test_safe_from_enumeration_the_document_shows_one_answer(start: Start)
     answers = (await document(auth, "v2"))["paths"]["/v2/auth/register"]["post"]["responses"]
     assert "202" in answers
     assert not {"201", "409"} & set(answers)
+
+
+async def test_an_api_key_does_where_the_document_says_so_and_nowhere_else(auth: Auth) -> None:
+    grant = await auth.register()
+    made = await (await auth.post("api-keys", {"name": "x"}, token=grant["access_token"])).json()
+    service = (await (await auth.service_token()).json())["access_token"]
+    exchanged = await auth.client.post(
+        "/internal/exchange",
+        json={"api_key": made["key"]},
+        headers={"X-Service-Token": service},
+    )
+    headers = {"Authorization": f"Bearer {(await exchanged.json())['access_token']}"}
+    page = await document(auth, "v2")
+    assert page["components"]["securitySchemes"]["apiKeyAuth"]["name"] == "X-API-Key"
+    examples_of = {"/v2/auth/api-keys": {"name": "y"}, "/v2/auth/password": None}
+    for path, item in page["paths"].items():
+        for method, operation in item.items():
+            schemes = {name for one in operation["security"] for name in one}
+            if not schemes or not path.startswith("/v2/auth/"):
+                continue
+            body = examples_of.get(path, {})
+            if body is None:
+                media = operation["requestBody"]["content"]["application/json"]
+                body = media["example"]
+            url = path.replace("{session_id}", made["id"]).replace("{key_id}", made["id"])
+            answer = await auth.client.request(method, url, json=body, headers=headers)
+            assert (answer.status == 403) is ("apiKeyAuth" not in schemes), (method, path)

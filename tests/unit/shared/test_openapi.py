@@ -269,7 +269,10 @@ def test_a_view_counts_on_all_its_fields(page: dict[str, Any]) -> None:
 
 
 def test_permission_is_security(page: dict[str, Any]) -> None:
-    assert page["paths"]["/v2/things"]["post"]["security"] == [{"bearerAuth": []}]
+    assert page["paths"]["/v2/things"]["post"]["security"] == [
+        {"bearerAuth": []},
+        {"apiKeyAuth": []},
+    ]
     assert page["paths"]["/v2/things/{thing_id}"]["get"]["security"] == []
 
 

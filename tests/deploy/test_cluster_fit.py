@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
 from deploy import prometheus_rule
 from services.gateway.config_file import read_config
 from tests.deploy.conftest import DEPLOY
-from tests.deploy.manifests import Object, name_of, of_kind
+from tests.deploy.manifests import Object, environment, name_of, of_kind, pods
 
 
 def test_autoscalers_ask_for_metrics_that_the_adapter_serves(
@@ -63,3 +64,32 @@ def test_the_gateway_takes_the_file_of_the_cluster(overlay: list[Object], tmp_pa
     }
     for upstream in config.upstreams.values():
         assert set(upstream.endpoints) <= services
+
+
+def test_who_is_told_of_an_address_may_go_there(overlay: list[Object]) -> None:
+    """Both ends of a call have a network policy, and either of them can close it."""
+    policies = {name_of(found): found["spec"] for found in of_kind(overlay, "NetworkPolicy")}
+    called = 0
+    for name, template in pods(overlay):
+        (container,) = template["spec"]["containers"]
+        for value in environment(container, overlay).values():
+            host = urlsplit(value).hostname
+            if host not in {name_of(found) for found in of_kind(overlay, "Service")}:
+                continue
+            called += 1
+            out = [peer for rule in policies[name]["egress"] for peer in rule.get("to", [])]
+            assert host in _named(out), f"{name} may not go out to {host}"
+            ways_in = [peer for rule in policies[host]["ingress"] for peer in rule["from"]]
+            assert name in _named(ways_in), f"{host} does not let {name} in"
+    assert called >= 4
+
+
+def _named(peers: list[Object]) -> set[str]:
+    """The pods that the peers of a policy name."""
+    found: set[str] = set()
+    for peer in peers:
+        selector = peer.get("podSelector", {})
+        found |= set(selector.get("matchLabels", {}).values())
+        for expression in selector.get("matchExpressions", []):
+            found |= set(expression["values"])
+    return found

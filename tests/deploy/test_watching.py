@@ -28,6 +28,7 @@ def ask(
     body: Any = None,
     *,
     token: str = "",
+    key: str = "",
     media: str = "application/json",
 ) -> tuple[int, Any]:
     """Status and decoded JSON of one request through the gateway."""
@@ -36,6 +37,8 @@ def ask(
     request.add_header("Content-Type", media)
     if token:
         request.add_header("Authorization", f"Bearer {token}")
+    if key:
+        request.add_header("X-API-Key", key)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             is_json = answer.headers.get_content_type() == "application/json"
@@ -60,7 +63,9 @@ def load_a_little(system: System, turn: int, hook: str) -> None:
     assert status == 200
     assert ask(system, "GET", "/v1/tasks")[0] == 401
     assert ask(system, "POST", "/v2/webhooks", {"url": hook}, token=token)[0] == 201
-    assert ask(system, "POST", "/v2/auth/api-keys", {"name": "watch"}, token=token)[0] == 201
+    status, key = ask(system, "POST", "/v2/auth/api-keys", {"name": "watch"}, token=token)
+    assert status == 201
+    assert ask(system, "GET", "/v2/tasks", key=key["key"])[0] == 200
     status, task = ask(system, "POST", "/v2/tasks", {"title": "Write"}, token=token)
     assert status == 201
     path = f"/v2/tasks/{task['id']}"

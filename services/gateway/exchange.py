@@ -107,15 +107,14 @@ class Exchange:
         repeat: Repeat | None = None,
     ) -> None:
         # From the wire. `path` and `query` are the raw target, never percent-decoded. Headers are
-        # not to be changed: requests share them; `fields` are the first value of each of them.
-        # `content_length` is None for an uncounted body.
+        # not to be changed, requests share them; of each, `fields` has the first value.
         self.method = method
         self.path = path
         self.query = query
         self.headers = headers
         self.peer = peer
         self.received_at = received_at  # time.perf_counter() seconds
-        self.content_length = content_length
+        self.content_length = content_length  # None for an uncounted body
         self.chunked = chunked
         self.fields = dict(reversed(headers)) if fields is None else fields
         self.repeat = repeat  # None where the request has something that must not be remembered

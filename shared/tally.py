@@ -56,7 +56,8 @@ class Tally(Collector):
 
     def add(self, key: Key, amount: int = 1) -> None:
         """Counts `amount` more for the label values `key`."""
-        self.cell(key).count += amount
+        cell = self._cells.get(key) or self.cell(key)
+        cell.count += amount
 
     def cell(self, key: Key) -> Cell:
         """Where the label values `key` are counted."""

@@ -51,6 +51,7 @@ log = structlog.get_logger(__name__)
 
 JWKS_PATH = "/.well-known/jwks.json"
 ACCESS_LOG_FLUSH_SECONDS = 0.5
+ACCESS_LOG_FLUSH_BYTES = 65_536
 DRAIN_LOOK_SECONDS = 0.1
 
 
@@ -66,7 +67,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Health, Server]]:
     """The same, with the server, whose port the system may have chosen."""
     config = load(settings)
     registry = new_registry("gateway")
-    access_log = AccessLog("gateway")
+    access_log = AccessLog("gateway", flush_bytes=ACCESS_LOG_FLUSH_BYTES)
     observer = Observer(registry, access_log)
     async with AsyncExitStack() as stack:
         stack.callback(access_log.flush)

@@ -71,6 +71,7 @@ class Exchange:
         "dressing",
         "fields",
         "headers",
+        "id_line",
         "lines",
         "method",
         "outcome",
@@ -106,27 +107,26 @@ class Exchange:
         repeat: Repeat | None = None,
     ) -> None:
         # From the wire. `path` and `query` are the raw target, never percent-decoded. Headers are
-        # not to be changed: requests share them. `content_length` is None for an uncounted body.
+        # not to be changed, requests share them; of each, `fields` has the first value.
         self.method = method
         self.path = path
         self.query = query
         self.headers = headers
         self.peer = peer
         self.received_at = received_at  # time.perf_counter() seconds
-        self.content_length = content_length
+        self.content_length = content_length  # None for an uncounted body
         self.chunked = chunked
-        # The first value of every header; `headers` has them all.
         self.fields = dict(reversed(headers)) if fields is None else fields
         self.repeat = repeat  # None where the request has something that must not be remembered
 
-        # From the stages.
-        self.request_id: str = ""
+        self.request_id: str = ""  # this and the following from the stages
+        self.id_line: bytes = b""  # the header line with it, for the service
         self.client_address: str = peer
         self.api_version: str | None = None
         self.url_version: str | None = None  # what stands in the URL, well-formed or not
         self.service_path: str = path  # the path below /api/vN, which routes and limits match
         self.route: Route | None = None
-        self.template: str = "unmatched"  # bounded set: the `route` label of metrics and log
+        self.template: str = "unmatched"  # the `route` label of metrics and log, of a bounded set
         self.principal: Principal | None = None
         self.authorization: bytes | None = None  # goes on in place of another credential
         self.csrf_key: bytes | None = None  # there when a session cookie gave the identity
@@ -192,9 +192,9 @@ class Timeouts:
 
 @dataclass(slots=True)
 class Forward:
-    """The order to carry the request on. `headers` are complete but for host and framing.
+    """The order to carry the request on. `headers` are complete but for host, id and framing.
 
-    `lines` are more headers, rendered already, each with its line end.
+    `lines` are more headers, rendered already, each with its line end. Repetitions share it.
     """
 
     upstream: str

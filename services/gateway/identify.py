@@ -60,14 +60,14 @@ class IdentityStage:
 
     def stands(self, principal: Principal) -> bool:
         """Whether who was established before is known not to have been revoked since."""
-        return self._revoked.is_fresh and not self._revoked.covers(principal)
+        return self._revoked.spares(principal)
 
-    def found(self, exchange: Exchange) -> Cell | None:
-        """Where it is counted that the request's credential was known; None for one without."""
+    def found(self, exchange: Exchange) -> list[Cell]:
+        """Where it is counted that the request's credential, if it has one, was known."""
         if exchange.principal is None:
-            return None
+            return []
         lookups = self._lookups if exchange.authorization is None else self._key_lookups
-        return lookups.cell(_HIT)
+        return [lookups.cell(_HIT)]
 
     async def establish(self, exchange: Exchange, access: Access) -> None:
         """Sets `principal`, and `authorization` where a key or a session stands for a token.

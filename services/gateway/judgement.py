@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.gateway.exchange import Exchange, Forward, Headers, Timeouts
+from services.gateway.exchange import Exchange, Forward, Headers
 from services.gateway.framing import rendered
 from services.gateway.headers import DOCUMENT_DEFAULTS
 from services.gateway.limits.stage import Charge
@@ -23,25 +23,6 @@ if TYPE_CHECKING:
     from services.gateway.rules import Rules
     from shared.identity import Principal
     from shared.tally import Cell
-
-
-@dataclass(slots=True)
-class Order:
-    """`Forward` but for what differs between repetitions. `lines` are rendered headers."""
-
-    upstream: str
-    target: bytes
-    lines: bytes
-    timeouts: Timeouts
-    max_body: int
-    retries: int
-
-    def forward(self, id_line: bytes) -> Forward:
-        """The order for one request."""
-        return Forward(
-            self.upstream, self.target, [], self.timeouts, self.max_body, self.retries,
-            self.lines + id_line,
-        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -57,12 +38,11 @@ class Judgement:
     route: Route
     template: str
     principal: Principal | None
-    resolved: tuple[str, str] | None
     answer_headers: Headers
     vary: bytes
     charge: Charge | None
-    order: Order
-    found: Cell | None  # where a credential that is known is counted
+    order: Forward
+    counted: tuple[Cell, ...]  # what the stages count of every request
     dressing: bytes  # the header lines that go on an answer of the upstream's
 
 
@@ -71,7 +51,7 @@ def judgement_of(
     rules: Rules,
     identity: IdentityStage,
     charge: Charge | None,
-    order: Order,
+    order: Forward,
     security: Headers,
 ) -> Judgement:
     """What there is to remember of a request that the stages have let through."""
@@ -81,6 +61,9 @@ def judgement_of(
         until = principal.expires_at
     if exchange.api_version is not None:
         until = min(until, rules.versions.phase(exchange.api_version).until or math.inf)
+    counted = identity.found(exchange)
+    if exchange.resolved is not None:
+        counted.append(rules.versions.seen(exchange.resolved))
     dressing = [*security, *DOCUMENT_DEFAULTS, *exchange.answer_headers]
     if exchange.vary:
         dressing.append((b"vary", exchange.vary))
@@ -94,12 +77,11 @@ def judgement_of(
         route=exchange.route,
         template=exchange.template,
         principal=principal,
-        resolved=exchange.resolved,
         answer_headers=exchange.answer_headers,
         vary=exchange.vary,
         charge=charge,
         order=order,
-        found=identity.found(exchange),
+        counted=tuple(counted),
         dressing=rendered(dressing),
     )
 
@@ -125,8 +107,6 @@ def recall(exchange: Exchange, rules: Rules, identity: IdentityStage) -> Judgeme
     exchange.answer_headers = known.answer_headers.copy()
     exchange.dressing = known.dressing
     exchange.vary = known.vary
-    if known.resolved is not None:
-        rules.versions.seen(known.resolved)
-    if known.found is not None:
-        known.found.count += 1
+    for cell in known.counted:
+        cell.count += 1
     return known

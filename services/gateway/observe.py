@@ -59,8 +59,8 @@ class Observer:
             ("version", "signal"),
             registry=registry,
         )
-        # Who still calls what: told (version, signal).
-        self.version_seen: Callable[[tuple[str, str]], None] = versions.add
+        # Who still calls what: where (version, signal) is counted.
+        self.version_seen: Callable[[tuple[str, str]], Cell] = versions.cell
         self._reload_success = Gauge(
             "config_last_reload_success", "1 if the last reload was taken", registry=registry
         )

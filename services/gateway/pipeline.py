@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Route
 from services.gateway.csrf import CsrfStage
-from services.gateway.exchange import Answer, Decision, Exchange, Headers
+from services.gateway.exchange import Answer, Decision, Exchange, Forward, Headers
 from services.gateway.framing import rendered
 from services.gateway.headers import answer_headers, forwarded_headers
 from services.gateway.identify import IdentityStage
-from services.gateway.judgement import Order, judgement_of, recall
+from services.gateway.judgement import judgement_of, recall
 from services.gateway.limits.stage import LimitStage
 from services.gateway.pages import Page, Pages
 from services.gateway.routes import split_version
@@ -39,12 +39,12 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
     It awaits nothing unless there is something to wait for: an unknown key, Redis, a page.
     """
     rules = gateway.rules
-    id_line = name(exchange)
+    name(exchange)
     known = recall(exchange, rules, gateway.identity)
     if known is not None:
         if known.charge is not None:
             await gateway.limits.spend(exchange, known.charge)
-        return known.order.forward(id_line)
+        return known.order
     gateway.clients.locate(exchange)
     split_version(exchange)
     preflight = rules.cors.welcome(exchange)
@@ -76,7 +76,7 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
         exchange.repeat.judgement = judgement_of(
             exchange, rules, gateway.identity, charge, order, gateway.security
         )
-    return order.forward(id_line)
+    return order
 
 
 def readmit(exchange: Exchange, gateway: Gateway) -> Decision | None:
@@ -87,10 +87,10 @@ def readmit(exchange: Exchange, gateway: Gateway) -> Decision | None:
     known = recall(exchange, gateway.rules, gateway.identity)
     if known is None:
         return None
-    id_line = name(exchange)
+    name(exchange)
     if known.charge is not None:
         limits.spend_here(exchange, known.charge)
-    return known.order.forward(id_line)
+    return known.order
 
 
 def access_to(page: Page | None, route: Route | None) -> Access:
@@ -100,15 +100,14 @@ def access_to(page: Page | None, route: Route | None) -> Access:
     return Access.NONE if route is None else route.access
 
 
-def name(exchange: Exchange) -> bytes:
-    """Gives the request its id, and puts it on the answer; the header line with the id."""
+def name(exchange: Exchange) -> None:
+    """Gives the request its id, and puts it on the answer."""
     offered = exchange.fields.get(b"x-request-id")
     request_id = (
         new_request_id() if offered is None else accept_request_id(offered.decode("latin-1"))
     )
     exchange.request_id = request_id
-    exchange.lines = line = b"x-request-id: %b\r\n" % request_id.encode("ascii")
-    return line
+    exchange.id_line = exchange.lines = b"x-request-id: %b\r\n" % request_id.encode("ascii")
 
 
 def dress(answer: Answer, exchange: Exchange, security: Headers) -> Answer:
@@ -117,15 +116,16 @@ def dress(answer: Answer, exchange: Exchange, security: Headers) -> Answer:
     return Answer(answer.status, headers, answer.body, exchange.lines)
 
 
-def order_of(exchange: Exchange, route: Route, clients: Clients) -> Order:
+def order_of(exchange: Exchange, route: Route, clients: Clients) -> Forward:
     """The order to carry the request, and its like, to the route's upstream."""
     version = exchange.api_version or ""
     target = route.target_prefixes[version] + exchange.service_path
     if exchange.query:
         target = f"{target}?{exchange.query}"
-    return Order(
+    return Forward(
         upstream=route.upstream,
         target=target.encode("ascii"),
+        headers=[],
         lines=rendered(forwarded_headers(exchange, route.access, clients)),
         timeouts=route.timeouts,
         max_body=route.max_body,

@@ -10,6 +10,7 @@ from services.gateway.cors import Cors
 from services.gateway.limits.policies import PolicyBook
 from services.gateway.routes import RouteTable
 from services.gateway.versions import Versions
+from shared.tally import Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,8 @@ class Rules:
     cors: Cors
 
 
-def make_rules(config: Config, version_seen: Callable[[tuple[str, str]], None]) -> Rules:
-    """The rules of `config`; `version_seen` is told every resolved version and its signal."""
+def make_rules(config: Config, version_seen: Callable[[tuple[str, str]], Cell]) -> Rules:
+    """The rules of `config`; `version_seen` gives where a version and its signal are counted."""
     return Rules(
         config=config,
         routes=RouteTable(config.routes),

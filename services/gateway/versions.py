@@ -15,6 +15,7 @@ from services.gateway.headers import join_vary
 from services.gateway.routes import is_api
 from shared.accept import media_ranges
 from shared.errors import UnsupportedVersion, VersionConflict, VersionRetired
+from shared.tally import Cell
 
 _VENDOR_TYPE = re.compile(r"application/vnd\.tasklane\.(v[^+]*)\+json")
 _VENDOR = b"vnd.tasklane."
@@ -34,8 +35,8 @@ class Phase:
 class Versions:
     """Resolves versions and knows the state of each.
 
-    `seen` is told every resolved version with the signal that named it: url, header, accept or
-    default.
+    `seen` gives where a resolved version is counted, by the signal that named it: url, header,
+    accept or default.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Versions:
         versions: dict[str, Version],
         default: str,
         *,
-        seen: Callable[[tuple[str, str]], None] = lambda _version_and_signal: None,
+        seen: Callable[[tuple[str, str]], Cell] = lambda _version_and_signal: Cell(),
         now: Callable[[], float] = time.time,
     ) -> None:
         self._versions = versions
@@ -68,7 +69,7 @@ class Versions:
         if not is_api(exchange.path):
             return
         version, signal = exchange.resolved = self._resolve(exchange)
-        self.seen(exchange.resolved)
+        self.seen(exchange.resolved).count += 1
         phase = self.phase(version)
         self._announce(exchange, version, phase, in_url=signal == "url")
         if phase.status is Status.RETIRED or phase.brownout_end is not None:

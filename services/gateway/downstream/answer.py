@@ -25,11 +25,13 @@ def date_line() -> bytes:
     return f"date: {formatdate(usegmt=True)}\r\n".encode("ascii")
 
 
-def answer_head(status: int, headers: Headers, lines: bytes, date: bytes, framing: bytes) -> bytes:
-    """The head of an answer. `lines`, `date` and `framing` are header lines with their ends."""
+def answer_bytes(
+    status: int, headers: Headers, lines: bytes, date: bytes, framing: bytes, body: bytes
+) -> bytes:
+    """An answer. `lines`, `date` and `framing` are header lines with their ends."""
     line = _STATUS_LINES.get(status) or _status_line(status)
     own = rendered(headers) if headers else b""
-    return b"%b%b%b%b%b\r\n" % (line, date, own, lines, framing)
+    return b"%b%b%b%b%b\r\n%b" % (line, date, own, lines, framing, body)
 
 
 def has_no_body(method: str, status: int) -> bool:

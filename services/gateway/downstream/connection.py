@@ -260,6 +260,11 @@ class ClientConnection(asyncio.Protocol):
     def _take_head(self) -> bool:
         """Begins the next turn, if its head is there; says whether it did."""
         data = self._buffer
+        again = self.server.heads.again(data, self._fields)
+        if again is not None:
+            self._buffer = b""
+            self._begin_turn(again).start()
+            return True
         if data[0] == 0x0D and data[:2] == b"\r\n" and self._state == _READY:
             # RFC 9112 section 2.2: an empty line before the request line is let pass, one.
             data = data[2:]

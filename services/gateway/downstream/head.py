@@ -125,15 +125,19 @@ class HeadReader:
         block = head[end:]
         if block != known.block or known.reader is not self:
             return self._read(head, end, block, NO_FIELDS)
-        line = head[:end]
-        again = known.heads.get(line)
-        if again is None:
-            again = self._read(head, end, block, known)
-            if again.repeat is not None and end <= _KNOWN_LINE:
-                if len(known.heads) >= _KNOWN_LINES:
-                    known.heads.clear()
-                known.heads[line] = again
-        return again
+        result = self._read(head, end, block, known)
+        if result.repeat is not None and end <= _KNOWN_LINE:
+            if len(known.heads) >= _KNOWN_LINES:
+                known.heads.clear()
+            known.heads[head[:end]] = result
+        return result
+
+    def again(self, data: bytes, known: Fields) -> RequestHead | None:
+        """The head that all of `data` is, if a head of the very same bytes was read before."""
+        block = known.block
+        if known.reader is self and data.endswith(block):
+            return known.heads.get(data[: -len(block)])
+        return None
 
     def _read(self, head: bytes, end: int, block: bytes, known: Fields) -> RequestHead:
         line = LINE.fullmatch(head, 0, end)

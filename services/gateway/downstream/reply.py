@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.gateway.downstream.answer import answer_head, has_no_body
+from services.gateway.downstream.answer import answer_bytes, has_no_body
 from services.gateway.downstream.head import RequestHead
 from services.gateway.downstream.intake import Intake
 from services.gateway.exchange import Answer, Headers, Relay
@@ -144,7 +144,7 @@ class Reply:
             elif not self._head.http_1_1:
                 framing += b"connection: keep-alive\r\n"
         self._status = status
-        self._connection.write(answer_head(status, headers, lines, server.date, framing) + body)
+        self._connection.write(answer_bytes(status, headers, lines, server.date, framing, body))
 
     def cut(self) -> None:
         """Ends an answer so that it does not look complete: not even one that ends with the

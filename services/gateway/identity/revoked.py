@@ -56,14 +56,17 @@ class Revoked:
         """Since auth was last heard of; infinite before the first time."""
         return max(0.0, self._now() - self._heard_at)
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether auth was heard of lately enough to tell what has been revoked."""
-        return self._now() - self._heard_at <= self._stale_seconds
+    def spares(self, principal: Principal) -> bool:
+        """Whether the principal's token is known not to be void."""
+        if self._now() - self._heard_at > self._stale_seconds:
+            return False
+        if self._epochs:
+            return not self.covers(principal)
+        return principal.session_id not in self._sessions
 
     def check(self) -> None:
         """Raises ServiceUnavailable when nobody can tell what has been revoked."""
-        if not self.is_fresh:
+        if self._now() - self._heard_at > self._stale_seconds:
             raise ServiceUnavailable("Identity cannot be verified right now")
 
     def covers(self, principal: Principal) -> bool:

@@ -93,7 +93,7 @@ class MemoryLimiter:
         self._max_keys = max_keys
         self._now = now
         self._counters: dict[str, Counters] = {}
-        self._tables: dict[Applied, list[Counters]] = {}
+        self._tables: dict[Applied, list[tuple[Counters, int]]] = {}
 
     def spend(self, applied: Applied, subjects: tuple[str, ...], cost: int) -> Quota:
         """Takes `cost` from every policy, or from none if one of them refuses.
@@ -104,18 +104,17 @@ class MemoryLimiter:
         tables = self._tables.get(applied)
         if tables is None:
             tables = self._tables_of(applied)
-        debts = [
-            counters.take(subject, cost * policy.interval_us, now)
-            for counters, subject, policy in zip(tables, subjects, applied.policies, strict=True)
-        ]
+        debts = []
+        for (counters, interval), subject in zip(tables, subjects, strict=True):
+            debts.append(counters.take(subject, cost * interval, now))
         quota = Quota(applied, debts, cost)
         if cost and not quota.allowed:
             # Nobody else has looked meanwhile: those that admitted get back what they had.
-            for counters, subject, debt in zip(tables, subjects, debts, strict=True):
+            for (counters, _), subject, debt in zip(tables, subjects, debts, strict=True):
                 counters.put(subject, now + debt, now)
         return quota
 
-    def _tables_of(self, applied: Applied) -> list[Counters]:
+    def _tables_of(self, applied: Applied) -> list[tuple[Counters, int]]:
         if len(self._tables) >= _KINDS_REMEMBERED:
             # Reloads make new kinds of requests; the counters themselves stay.
             self._tables.clear()
@@ -124,6 +123,6 @@ class MemoryLimiter:
             name = policy.storage_name
             if name not in self._counters:
                 self._counters[name] = Counters(policy.capacity_us, self._max_keys)
-            tables.append(self._counters[name])
+            tables.append((self._counters[name], policy.interval_us))
         self._tables[applied] = tables
         return tables

@@ -33,7 +33,7 @@ class Quota:
     A refusal by one policy leaves all of them as they were.
     """
 
-    __slots__ = ("_rows", "allowed", "applied")
+    __slots__ = ("allowed", "applied", "rows")
 
     def __init__(self, applied: Applied, debts: list[int], cost: int) -> None:
         self.applied = applied
@@ -55,20 +55,12 @@ class Quota:
                 row if row[3] else _untouched(row[0], debt)
                 for row, debt in zip(rows, debts, strict=True)
             ]
-        self._rows: list[tuple[LimitPolicy, int, int, int]] = rows
+        self.rows: list[tuple[LimitPolicy, int, int, int]] = rows  # what `standings` are made of
 
     @property
     def standings(self) -> list[Standing]:
         """Every policy, in the order of `applied`."""
-        return [Standing(*row) for row in self._rows]
-
-    @property
-    def lines(self) -> bytes:
-        """The header lines that tell the caller; shadow policies are not told of."""
-        rows = self._rows
-        if self.applied.watched:
-            rows = [row for row in rows if not row[0].shadow]
-        return lines(rows, self.applied.listed)
+        return [Standing(*row) for row in self.rows]
 
     @property
     def enforced(self) -> list[Standing]:
@@ -97,7 +89,7 @@ def _untouched(policy: LimitPolicy, debt: int) -> tuple[LimitPolicy, int, int, i
 
 
 def lines(rows: Sequence[tuple[LimitPolicy, int, int, int]], listed: bytes) -> bytes:
-    """The header lines of a limited answer, from its enforced policies, as `Standing` has them.
+    """The header lines of a limited answer, from its enforced policies: `Quota.rows`.
 
     `RateLimit-Policy` and `RateLimit` are draft-ietf-httpapi-ratelimit-headers-11; the X- fields
     name the tightest policy (of equals, the one that recovers last), their reset being epoch

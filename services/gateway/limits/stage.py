@@ -91,17 +91,14 @@ class LimitStage:
         self._memory = memory
         self._redis = redis
         self._metrics = metrics
+        # Whether the counters are out of this process, so that `spend` may have to wait.
+        self.waits = redis is not None
         self._parts: dict[Applied, Applied] = {}
 
     def configure(self, redis_timeout: float) -> None:
         """Takes over what a reload may change; seconds."""
         if self._redis is not None:
             self._redis.timeout = redis_timeout
-
-    @property
-    def waits(self) -> bool:
-        """Whether the counters are out of this process, so that `spend` may have to wait."""
-        return self._redis is not None
 
     def charge(self, exchange: Exchange, book: PolicyBook, client_key: str) -> Charge | None:
         """To whom the request is charged; None where no policy applies.
@@ -132,11 +129,13 @@ class LimitStage:
         self._settle(exchange, charge, quota)
 
     def _settle(self, exchange: Exchange, charge: Charge, quota: Quota) -> None:
-        exchange.lines += quota.lines
-        if quota.allowed and not quota.applied.watched:
+        applied = quota.applied
+        if quota.allowed and not applied.watched:
+            exchange.lines += lines(quota.rows, applied.listed)
             for cell in charge.admitted:
                 cell.count += 1
             return
+        exchange.lines += lines(quota.enforced, applied.listed)
         self._metrics.count(quota)
         if not quota.allowed:
             raise RateLimited(

@@ -91,7 +91,7 @@ class Call:
         now = upstream.now()
         if self._body.complete:
             self._total_at = now + self._forward.timeouts.total
-        if upstream.breaker.admits(now):
+        if not upstream.breaker.failures or upstream.breaker.admits(now):
             self._attempt(now)
         else:
             self._give_up("unavailable")
@@ -234,7 +234,9 @@ class Call:
         if body.complete:
             self.deadline = min(now + forward.timeouts.first_byte, self._total_at)
         method = self._exchange.method
-        request = request_bytes(method, forward, endpoint.authority, body, self._websocket)
+        request = request_bytes(
+            method, forward, self._exchange.id_line, endpoint.authority, body, self._websocket
+        )
         connection.begin(self, method, request, body.complete)
         if not body.complete and self._connection is connection:
             self._receiver.go_on()

@@ -88,13 +88,14 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchanges += 1
         self.answered = False
         self.request_sent = complete
-        self._write(request)
+        if self._transport is not None:
+            self._transport.write(request)
 
     def send(self, data: bytes, finished: bool) -> None:
         """Sends more of the request, framed already."""
         self.request_sent = finished
-        if data:
-            self._write(data)
+        if data and self._transport is not None:
+            self._transport.write(data)
 
     def pause(self) -> None:
         """Stops reading the answer, until `resume`."""
@@ -189,16 +190,17 @@ class UpstreamConnection(asyncio.Protocol):
                 raise BadFraming("the service does not come to its answer")
             if not data:
                 return
-        self._head = head
         if len(data) == head.length and self._method != "HEAD" and head.status not in _BODILESS:
             # The usual answer: counted, and all there.
-            listener = cast("Listener", self._listener)
-            self._finish(surplus=False)
+            listener = self._listener
+            assert listener is not None
+            self._finish(head, surplus=False)
             listener.response(head, data, True)
         else:
             self._begin_body(head, data)
 
     def _begin_body(self, head: ResponseHead, data: bytes) -> None:
+        self._head = head
         if head.status == 101:
             # Both sides are byte streams from here on. Whether it was asked for is the listener's
             # to judge.
@@ -208,26 +210,26 @@ class UpstreamConnection(asyncio.Protocol):
         listener = cast("Listener", self._listener)
         bodiless = decoder.finished
         if bodiless:
-            self._finish(surplus=bool(data))
+            self._finish(head, surplus=bool(data))
             listener.response(head, b"", True)
             return
         self._decoder = decoder
         body = decoder.feed(data) if data else b""
         if decoder.finished:
-            self._finish(surplus=bool(decoder.rest))
+            self._finish(head, surplus=bool(decoder.rest))
         listener.response(head, body, decoder.finished)
 
     def _take_body(self, decoder: Decoder, data: bytes) -> None:
         body = decoder.feed(data)
         listener = cast("Listener", self._listener)
         if decoder.finished:
-            self._finish(surplus=bool(decoder.rest))
+            self._finish(cast("ResponseHead", self._head), surplus=bool(decoder.rest))
         if body or decoder.finished:
             listener.body(body, decoder.finished)
 
-    def _finish(self, surplus: bool) -> None:
+    def _finish(self, head: ResponseHead, surplus: bool) -> None:
         """The answer is complete: back to the pool, if both sides agree on where it ended."""
-        reusable = cast("ResponseHead", self._head).keep_alive and self.request_sent and not surplus
+        reusable = head.keep_alive and self.request_sent and not surplus
         self._listener = None
         self._head = None
         self._decoder = None
@@ -254,7 +256,3 @@ class UpstreamConnection(asyncio.Protocol):
         self.drop()
         if listener is not None:
             listener.lost(outcome)
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)

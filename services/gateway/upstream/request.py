@@ -29,12 +29,15 @@ NO_BODY = Body()
 
 
 def request_bytes(
-    method: str, forward: Forward, authority: bytes, body: Body, websocket: bool
+    method: str, forward: Forward, id_line: bytes, authority: bytes, body: Body, websocket: bool
 ) -> bytes:
-    """The request's head for the service at `authority`, and what there is of the body."""
+    """The request's head for the service at `authority`, and what there is of the body.
+
+    `id_line` is the header line with the request's id, or nothing.
+    """
     framing = b""
     start = body.start
-    if body.in_chunks:
+    if not body.complete and body.length is None:
         framing = b"transfer-encoding: chunked\r\n"
         start = chunk(start) if start else b""
     elif start or body.length or body.declared or method in _WITH_BODY:
@@ -42,12 +45,13 @@ def request_bytes(
         framing = b"content-length: %d\r\n" % length
     if websocket:
         framing += b"connection: upgrade\r\nupgrade: websocket\r\n"
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b%b\r\n%b" % (
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b%b%b%b\r\n%b" % (
         method.encode("ascii"),
         forward.target,
         authority,
         rendered(forward.headers) if forward.headers else b"",
         forward.lines,
+        id_line,
         framing,
         start,
     )

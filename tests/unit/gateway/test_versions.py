@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.gateway.config import Brownout, Status, Version
 from services.gateway.exchange import Exchange
 from services.gateway.routes import split_version
 from services.gateway.versions import Versions, phase_at
 from shared.errors import ApiError, UnsupportedVersion, VersionConflict, VersionRetired
+from shared.tally import Tally
 from tests.unit.gateway.exchanges import exchange
 
 JANUARY, MARCH = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
@@ -124,9 +126,9 @@ def test_paths_outside_the_api_have_no_version() -> None:
 
 
 def test_who_calls_what_is_counted() -> None:
-    seen: list[tuple[str, str]] = []
+    seen = Tally("seen", "", ("version", "signal"), registry=CollectorRegistry())
     known = {"v1": Version("v1", Status.STABLE), "v2": Version("v2", Status.STABLE)}
-    chosen = Versions(known, "v1", seen=seen.append)
+    chosen = Versions(known, "v1", seen=seen.cell)
     for request in (
         asked("/api/v2/x"),
         asked("/api/x", api_version="2"),
@@ -134,7 +136,8 @@ def test_who_calls_what_is_counted() -> None:
         asked("/api/x"),
     ):
         chosen.choose(request)
-    assert seen == [("v2", "url"), ("v2", "header"), ("v2", "accept"), ("v1", "default")]
+    told = [("v2", "url"), ("v2", "header"), ("v2", "accept"), ("v1", "default")]
+    assert [seen.cell(one).count for one in told] == [1, 1, 1, 1]
 
 
 LEAVING = Version(

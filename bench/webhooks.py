@@ -155,6 +155,7 @@ async def measure(folder: Path, *, events: int, rate: int, seconds: int) -> None
         port = free_port()
         environment = {
             "TASKS_DATABASE_URL": cluster.url,
+            "ENVIRONMENT": "development",
             "TASKS_WORKER_OPS_PORT": str(port),
             "WEBHOOKS_ALLOW_PRIVATE": "true",
             "LOG_LEVEL": "ERROR",

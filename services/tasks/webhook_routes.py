@@ -140,7 +140,9 @@ WEBHOOKS = (
         path="/webhooks/{webhook_id}/redeliver",
         handler=webhooks.redeliver_range,
         summary="Make the deliveries of some time again",
-        description=ABOUT,
+        description="At most 10,000 in one request, the oldest first; `next` says where to go "
+        "on.\n\n"
+        f"{ABOUT}",
         permission=WRITE,
         path_params=shapes.WebhookRef,
         query=requests.OwnerQuery,

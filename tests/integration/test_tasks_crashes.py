@@ -76,6 +76,7 @@ async def test_two_workers_deliver_what_a_killed_one_had_claimed(
             port = free_port()
             environment = {
                 "TASKS_DATABASE_URL": tasks_database_url,
+                "ENVIRONMENT": "development",
                 "TASKS_WORKER_OPS_PORT": str(port),
                 "WEBHOOKS_ALLOW_PRIVATE": "true",
                 "WEBHOOKS_POLL_SECONDS": "0.02",

@@ -89,7 +89,7 @@ async def redeliver(request: web.Request, given: Given) -> Reply:
 
 
 async def redeliver_range(request: web.Request, given: Given) -> Reply:
-    count = await webhooks.redeliver_range(
+    again = await webhooks.redeliver_range(
         request.app[WEBHOOKS],
         owner_of(request, given),
         given.path["webhook_id"],
@@ -97,7 +97,7 @@ async def redeliver_range(request: web.Request, given: Given) -> Reply:
         until=given.body["until"],
         states=given.body["states"],
     )
-    return Reply({"count": count})
+    return Reply(again)
 
 
 def _with_secret(webhook: Webhook) -> dict[str, Any]:

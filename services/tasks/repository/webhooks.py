@@ -65,8 +65,15 @@ _AGAIN = f"""
     WHERE id = $1 AND owner_id = $2 RETURNING {_DELIVERY}
 """
 _RANGE_AGAIN = """
-    UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_at = now()
-    WHERE webhook_id = $1 AND created_at >= $2 AND created_at < $3 AND state = ANY($4)
+    WITH chosen AS (
+        SELECT id FROM deliveries
+        WHERE webhook_id = $1 AND created_at >= $2 AND created_at < $3 AND state = ANY($4)
+        ORDER BY created_at, id LIMIT $5
+    ), again AS (
+        UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_at = now()
+        FROM chosen WHERE deliveries.id = chosen.id RETURNING created_at
+    )
+    SELECT count(*), max(created_at) FROM again
 """
 
 
@@ -149,8 +156,16 @@ class WebhookRepository:
         return None if row is None else Delivery._make(row)
 
     async def redeliver_range(
-        self, webhook_id: UUID, since: datetime, until: datetime, states: list[str]
-    ) -> int:
-        """The same for all deliveries in those states that were made in that time; how many."""
-        tag: str = await self._connection.execute(_RANGE_AGAIN, webhook_id, since, until, states)
-        return int(tag.removeprefix("UPDATE "))
+        self,
+        webhook_id: UUID,
+        since: datetime,
+        until: datetime,
+        states: list[str],
+        limit: int,
+    ) -> tuple[int, datetime | None]:
+        """The same for at most `limit` deliveries in those states that were made in that time.
+
+        Begins with the oldest; how many they were, and when the last of them was made.
+        """
+        row = await self._connection.fetchrow(_RANGE_AGAIN, webhook_id, since, until, states, limit)
+        return row[0], row[1]

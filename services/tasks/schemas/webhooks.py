@@ -152,3 +152,7 @@ class DeliveryPage(View):
 
 class Redelivered(View):
     count = fields.Integer(metadata={"description": "Deliveries that are made again."})
+    next = Timestamp(
+        allow_none=True,
+        metadata={"description": "`since` of a further request, when there were more than 10,000."},
+    )

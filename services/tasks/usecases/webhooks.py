@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,18 @@ MAX_WEBHOOKS = 20
 # How long deliveries are signed with the old secret as well.
 OVERLAP = timedelta(hours=24)
 
+# Deliveries that one request makes again: so many are written in a fraction of a second.
+MAX_AGAIN = 10_000
+
 Webhooks = Store[WebhookRepository]
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivered:
+    """How many deliveries are made again; `next` is the `since` of those that are left, if any."""
+
+    count: int
+    next: datetime | None
 
 
 async def create_webhook(webhooks: Webhooks, owner_id: UUID, fields: Mapping[str, Any]) -> Webhook:
@@ -137,11 +149,14 @@ async def redeliver_range(
     since: datetime,
     until: datetime | None,
     states: list[str],
-) -> int:
-    """The same for all that were made in that time; how many. Raises WebhookNotFound."""
+) -> Redelivered:
+    """The same for what was made in that time, the oldest first. Raises WebhookNotFound."""
     async with webhooks.read() as repository:
         await _find(repository, owner_id, webhook_id)
-        return await repository.redeliver_range(webhook_id, since, until or utc_now(), states)
+        count, last = await repository.redeliver_range(
+            webhook_id, since, until or utc_now(), states, MAX_AGAIN
+        )
+    return Redelivered(count, last if count == MAX_AGAIN else None)
 
 
 async def _find(

@@ -81,6 +81,7 @@ def settings(tasks_database_url: str) -> Settings:
     """Of a worker that is quick to try again and may deliver to us."""
     return Settings(
         database_url=tasks_database_url,
+        environment="development",
         worker_ops_port=0,
         webhooks_allow_private=True,
         webhooks_schedule_scale=0.0,

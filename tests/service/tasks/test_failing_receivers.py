@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from services.tasks.settings import Settings
+from services.tasks.usecases import webhooks
 from tests.service.tasks.client import Client
 from tests.service.tasks.receiver import (
     Receiver,
@@ -121,10 +122,30 @@ async def test_redelivery_by_time_takes_what_was_made_in_that_time(
         receiver.answer = lambda _name, _event: 200
         receiver.got.clear()
         path = f"/v2/webhooks/{webhook['id']}/redeliver"
-        assert (await ann.call("POST", path, body)).data == {"count": 1}
+        assert (await ann.call("POST", path, body)).data == {"count": 1, "next": None}
         await logged(ann, webhook, "delivered", 1 if state == "dead" else 3)
         await until(lambda: bool(receiver.got["a"]))
     assert [event["data"]["title"] for event in receiver.got["a"]] == ["within"]
+
+
+async def test_a_long_time_is_redelivered_part_by_part(
+    ann: Client, receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "MAX_AGAIN", 2)
+    webhook = await hook(ann, receiver, "a")
+    for _ in range(5):
+        await ann.created()
+    path, body = f"/v2/webhooks/{webhook['id']}/redeliver", {"since": "2020-01-01T00:00:00Z"}
+    async with working(settings):
+        await logged(ann, webhook, "delivered", 5)
+    counts: list[int] = []
+    since: str | None = body["since"]
+    while since is not None:
+        again = await ann.call("POST", path, {"since": since, "states": ["delivered"]})
+        counts.append(again.data["count"])
+        since = again.data["next"]
+    assert (sum(counts), max(counts)) == (5, 2)
+    assert {one["state"] for one in await log_of(ann, webhook)} == {"pending"}
 
 
 def moment(text: str) -> datetime:

@@ -269,8 +269,7 @@ class ClientConnection(asyncio.Protocol):
         if end < 4 or end > limits.max_header_bytes:
             self._head_not_there(data)
             return False
-        head = data[:end]
-        self._buffer = data[end:]
+        head, self._buffer = data[:end], data[end:]
         try:
             request = self.server.heads.read(head, self._fields)
         except BadHead as bad:
@@ -326,9 +325,8 @@ class ClientConnection(asyncio.Protocol):
             received_at=perf_counter(),
         )
         exchange.outcome = outcome
-        turn = self._begin_turn(
-            exchange, RequestHead(exchange.method, exchange.path, "", NO_FIELDS)
-        )
+        head = RequestHead(exchange.method, exchange.path, "", NO_FIELDS)
+        turn = self._begin_turn(exchange, head)
         turn.keep_alive = False
         turn.refuse(error)
 

@@ -86,6 +86,28 @@ class LimitStage:
                 details={"policies": [describe(standing) for standing in quota.violated]},
             )
 
+    async def refused(self, exchange: Exchange, book: PolicyBook, client_key: str) -> None:
+        """Counts a request whose credential is bad, or missing, against its address alone.
+
+        Whoever has a good one is not held up by others of his address. Raises as `spend` does.
+        """
+        applied = book.refusals
+        if not applied.policies:
+            return
+        counted = subjects(applied, None, client_key)
+        if self._redis is None:
+            quota = self._memory.spend(applied, counted, applied.cost)
+        else:
+            quota = await self._shared(applied, counted, applied.cost)
+        self._metrics.count(quota.standings)
+        if not quota.allowed:
+            exchange.quota = quota
+            exchange.answer_headers += fields(quota.enforced)
+            raise RateLimited(
+                quota.retry_after_seconds,
+                details={"policies": [describe(standing) for standing in quota.violated]},
+            )
+
     async def look(self, exchange: Exchange, book: PolicyBook, client_key: str) -> Quota:
         """All the caller's policies, those of single routes too; spends nothing.
 

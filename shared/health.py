@@ -33,8 +33,13 @@ class Health:
         """Whether new work should be sent here."""
         if self.draining or not self.listening:
             return False
-        outcomes = await asyncio.gather(*(_run(check) for check in self.critical.values()))
-        return all(outcome["status"] == "healthy" for outcome in outcomes)
+        return all((await self.critical_verdicts()).values())
+
+    async def critical_verdicts(self) -> dict[str, bool]:
+        """Runs the checks that readiness hangs on: whether each passed, by its name."""
+        outcomes = await asyncio.gather(*map(_run, self.critical.values()))
+        passed = [outcome["status"] == "healthy" for outcome in outcomes]
+        return dict(zip(self.critical, passed, strict=True))
 
     async def verdicts(self) -> dict[str, bool]:
         """Runs every check: whether each passed, by its name."""

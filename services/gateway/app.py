@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -53,6 +54,8 @@ JWKS_PATH = "/.well-known/jwks.json"
 ACCESS_LOG_FLUSH_SECONDS = 0.5
 ACCESS_LOG_FLUSH_BYTES = 65_536
 DRAIN_LOOK_SECONDS = 0.1
+FIT_SECONDS = 5.0
+FIT_LOOK_SECONDS = 0.02
 
 
 @asynccontextmanager
@@ -109,7 +112,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Health, Server]]:
         reloader = Reloader(lambda: load(settings), gateway, server, observer)
         stack.enter_context(reloader.on_signal(signal.SIGHUP))
         await stack.enter_async_context(background(*_looks_at_the_file(settings, reloader)))
-        await _listen(server, settings)
+        await _listen(server, settings, health)
         health.listening = True
         stack.push_async_callback(server.stop, settings.shutdown_seconds)
         yield health, server
@@ -224,9 +227,12 @@ def _upstream_check(gateway: Gateway, sources: Sources, name: str) -> Check:
     return check
 
 
-async def _listen(server: Server, settings: Settings) -> None:
+async def _listen(server: Server, settings: Settings, health: Health) -> None:
     try:
         listener = inherited_listener()
+        if listener is not None:
+            # Clients wait in its queue already: better there than for a 503.
+            await _fit(health)
         await server.start(settings.bind_host, settings.port, listener=listener)
     except ValueError as error:
         raise StartRefused(str(error)) from error
@@ -234,6 +240,14 @@ async def _listen(server: Server, settings: Settings) -> None:
         where = f"{settings.bind_host}:{settings.port}"
         raise StartRefused(f"{where} cannot be bound: {error.strerror}") from error
     log.info("listening", host=settings.bind_host, port=server.port)
+
+
+async def _fit(health: Health) -> None:
+    """Waits until every token can be judged, within bounds: some requests need none."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIT_SECONDS):
+            while not all((await health.critical_verdicts()).values()):  # noqa: ASYNC110
+                await asyncio.sleep(FIT_LOOK_SECONDS)
 
 
 async def _flush(access_log: AccessLog) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.exchange import Timeouts
-from services.gateway.limits.policies import FailureMode, RouteRule, TierRules
+from services.gateway.limits.policies import FailureMode, LimitPolicy, RouteRule, TierRules
 from services.gateway.upstream.pool import UpstreamSettings
 
 
@@ -112,6 +112,7 @@ class Limits:
     redis_timeout: float = 0.25
     tiers: TierRules = field(default_factory=dict)
     routes: tuple[RouteRule, ...] = ()
+    refused_credentials: tuple[LimitPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,15 @@ def _limits(given: dict[str, Any]) -> Limits:
         for name, rates in given.get("tiers", {}).items()
     }
     rules = tuple(_rule(rule, mode) for rule in given.get("routes", ()))
-    limits = Limits(on_redis_failure=mode, tiers=tiers, routes=rules)
+    refusals = tuple(
+        policies_of(
+            "refused-credentials",
+            given.get("refused_credentials", ()),
+            key=Key.ADDRESS,
+            on_failure=mode,
+        )
+    )
+    limits = Limits(on_redis_failure=mode, tiers=tiers, routes=rules, refused_credentials=refusals)
     if "redis_timeout" in given:
         limits = replace(limits, redis_timeout=given["redis_timeout"])
     return limits

@@ -113,6 +113,8 @@ def _check_limits(config: Config, problems: Problems) -> None:
     for tier, policies in config.limits.tiers.items():
         for policy in policies:
             claim(policy, f"limits.tiers.{tier}")
+    for policy in config.limits.refused_credentials:
+        claim(policy, "limits.refused_credentials")
     of_tiers = [policy for policies in config.limits.tiers.values() for policy in policies]
     for index, rule in enumerate(config.limits.routes):
         path = f"limits.routes[{index}]"

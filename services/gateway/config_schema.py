@@ -186,6 +186,7 @@ class LimitedRoute(Table):
 class Limits(Table):
     on_redis_failure = _one_of(FailureMode)
     redis_timeout = Seconds()
+    refused_credentials = _rates()
     tiers = Named("|".join(Tier), _rates())
     routes = fields.List(fields.Nested(LimitedRoute), validate=validate.Length(max=1000))
 

@@ -16,7 +16,7 @@ from services.gateway.limits.stage import LimitStage
 from services.gateway.pages import Page, Pages
 from services.gateway.routes import split_version
 from services.gateway.rules import Rules
-from shared.errors import NotFound
+from shared.errors import NotFound, Unauthorized
 from shared.request_id import accept_request_id, new_request_id
 
 
@@ -58,7 +58,11 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
     route = exchange.route
     if route is not None:
         exchange.template = route.templates[exchange.api_version or ""]
-    await gateway.identity.establish(exchange, access_to(page, route))
+    try:
+        await gateway.identity.establish(exchange, access_to(page, route))
+    except Unauthorized:
+        await gateway.limits.refused(exchange, rules.policies, gateway.clients.key(exchange))
+        raise
     gateway.csrf.check(exchange, rules.cors)
     charge = None
     # What no route matches is limited too: a scanner is a client like any other.

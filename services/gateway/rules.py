@@ -30,6 +30,8 @@ def make_rules(config: Config, version_seen: Callable[[tuple[str, str]], Cell]) 
         config=config,
         routes=RouteTable(config.routes),
         versions=Versions(config.versions, config.default_version, seen=version_seen),
-        policies=PolicyBook(config.limits.tiers, config.limits.routes),
+        policies=PolicyBook(
+            config.limits.tiers, config.limits.routes, config.limits.refused_credentials
+        ),
         cors=Cors(config.cors),
     )

@@ -273,8 +273,7 @@ class ClientConnection(asyncio.Protocol):
         if end < 4 or end > limits.max_header_bytes:
             self._head_not_there(data)
             return False
-        head = data[:end]
-        self._buffer = data[end:]
+        head, self._buffer = data[:end], data[end:]
         try:
             request = self.server.heads.read(head, self._fields)
         except BadHead as bad:

@@ -141,7 +141,14 @@ def policies_of(
 class PolicyBook:
     """All policies of a configuration, looked up by caller, method and path."""
 
-    def __init__(self, tiers: TierRules, rules: Iterable[RouteRule]) -> None:
+    def __init__(
+        self,
+        tiers: TierRules,
+        rules: Iterable[RouteRule],
+        refusals: tuple[LimitPolicy, ...] = (),
+    ) -> None:
+        # What an address is held to that shows no good credential where one is needed.
+        self.refusals = Applied(refusals, 1)
         self._tiers = {tier: Applied(tuple(tiers.get(tier, ())), 1) for tier in Tier}
         self._rules = tuple(rules)
         self._exact = {
@@ -176,7 +183,8 @@ class PolicyBook:
     def policies(self) -> list[LimitPolicy]:
         """Every policy there is."""
         tiers = [policy for applied in self._tiers.values() for policy in applied.policies]
-        return tiers + [policy for rule in self._rules for policy in rule.policies]
+        rules = [policy for rule in self._rules for policy in rule.policies]
+        return [*tiers, *rules, *self.refusals.policies]
 
     def _combine(self, tier: Tier, found: tuple[int, ...]) -> Applied:
         rules = [self._rules[index] for index in found]

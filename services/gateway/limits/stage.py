@@ -138,10 +138,25 @@ class LimitStage:
         exchange.lines += lines(quota.enforced, applied.listed)
         self._metrics.count(quota)
         if not quota.allowed:
-            raise RateLimited(
-                quota.retry_after_seconds,
-                details={"policies": [describe(standing) for standing in quota.violated]},
-            )
+            raise _refusal(quota)
+
+    async def refused(self, exchange: Exchange, book: PolicyBook, client_key: str) -> None:
+        """Counts a request whose credential is bad, or missing, against its address alone.
+
+        Whoever has a good one is not held up by others of his address. Raises as `spend` does.
+        """
+        applied = book.refusals
+        if not applied.policies:
+            return
+        counted = subjects(applied, None, client_key)
+        if self._redis is None:
+            quota = self._memory.spend(applied, counted, applied.cost)
+        else:
+            quota = await self._shared(applied, counted, applied.cost)
+        self._metrics.count(quota)
+        if not quota.allowed:
+            exchange.lines += lines(quota.enforced, applied.listed)
+            raise _refusal(quota)
 
     async def look(self, exchange: Exchange, book: PolicyBook, client_key: str) -> Quota:
         """All the caller's policies, those of single routes too; spends nothing.
@@ -195,3 +210,8 @@ class LimitStage:
             policies = tuple(one for one in applied.policies if one.on_failure is local)
             part = self._parts[applied] = Applied(policies, applied.cost)
         return part
+
+
+def _refusal(quota: Quota) -> RateLimited:
+    violated = [describe(standing) for standing in quota.violated]
+    return RateLimited(quota.retry_after_seconds, details={"policies": violated})

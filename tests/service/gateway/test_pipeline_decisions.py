@@ -221,6 +221,39 @@ async def test_the_limit_of_a_route_applies_beside_that_of_the_tier(
     assert len(service.seen) == 2
 
 
+async def test_who_shows_bad_credentials_too_often_is_told_to_wait(
+    service: Upstream, tmp_path: Path
+) -> None:
+    config = tmp_path / "refusals.toml"
+    config.write_text(
+        '[limits]\nrefused_credentials = ["3/hour"]\n[limits.tiers]\ndefault = ["2/hour"]\n'
+    )
+    good = tokens.token()
+    bad: list[dict[str, str]] = [
+        {"Authorization": "Bearer a.b.c"},
+        {"X-API-Key": "tl_live_x"},
+        {},
+        {"Authorization": f"Bearer {good}x"},
+        {},
+    ]
+    async with door(config, service) as gateway:
+        answers = [await gateway.get("/api/v2/tasks", headers=headers) for headers in bad]
+        assert [answer.status for answer, _ in answers] == [401, 401, 401, 429, 429]
+        assert code_of(answers[0][1]) == "UNAUTHORIZED"
+        refusal, body = answers[-1]
+        assert code_of(body) == "RATE_LIMITED"
+        assert int(refusal.headers["Retry-After"]) > 1000
+        assert '"refused-credentials";q=3;w=3600' in refusal.headers["RateLimit-Policy"]
+        assert body["error"]["details"]["policies"][0]["policy"] == "refused-credentials"
+        # A good credential of the same address passes, and has all of its own quota.
+        answer, _ = await gateway.get("/api/v2/tasks", token=good)
+        assert (answer.status, answer.headers["X-RateLimit-Remaining"]) == (200, "1")
+        # What needs none is no matter of credentials.
+        assert (await gateway.get("/api/versions"))[0].status == 200
+        metrics = await gateway.metrics()
+        assert 'decision="refused",policy="refused-credentials"} 2.0' in metrics
+
+
 async def test_the_status_costs_nothing_and_tells_what_is_left(gateway: Door) -> None:
     token = tokens.token(tier="premium")
     for left in (3, 3):

@@ -226,6 +226,13 @@ async def test_logout_ends_the_session_and_clears_the_cookie(browser: Browser) -
     )
 
 
+async def test_a_session_of_tokens_is_not_ended_by_the_browsers_logout(auth: Auth) -> None:
+    grant = await auth.register()
+    answer = await auth.post("session-logout", token=grant["access_token"])
+    assert await error_of(answer) == (403, "FORBIDDEN")
+    assert (await auth.profile(grant["access_token"])).status == 200
+
+
 async def test_the_session_shows_its_owner_and_its_ends(browser: Browser, auth: Auth) -> None:
     answer = await browser.get("session-profile", await browser.token())
     shown = await answer.json()

@@ -1,7 +1,7 @@
 """How a browser may prove at the door who its user is, in OpenAPI's words.
 
 Operations name the credentials that a program sends. They do not name these: tools that make
-requests from the document send all that an operation names, and more than one credential is refused.
+requests from the document send all that an operation names, and several credentials are refused.
 """
 
 from __future__ import annotations

@@ -66,10 +66,11 @@ async def log_in_by_cookie(request: web.Request, given: Given) -> Reply:
 
 
 async def log_out_by_cookie(request: web.Request, given: Given) -> Reply:
+    owner = await _owner(request)
     await sessions.log_out(
         request.app[STORE],
         request.app[EVENTS],
-        session_id=session_id(request),
+        session_id=owner.session_id,
         everywhere=given.body["everywhere"],
         now=utc_now(),
     )
@@ -126,6 +127,7 @@ ENDPOINTS = (
         body_required=False,
         status=204,
         answer_headers=_SETS_COOKIES,
+        errors=(NeedsLogin, NeedsCookieSession),
         tags=TAGS,
     ),
     Endpoint(

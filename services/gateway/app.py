@@ -150,7 +150,7 @@ def _gateway(
         identity=IdentityStage(verifier, link.revoked, registry, link.auth, cookies=cookies),
         csrf=CsrfStage(clients, registry, production=cookies.production),
         limits=limits,
-        pages=Pages(sources, limits, clients),
+        pages=Pages(sources, limits, clients, cookies),
         security=security_headers(production=cookies.production),
     )
 

@@ -12,7 +12,7 @@ from tests.e2e.conftest import System
 from tests.e2e.visitor import Visitor, visiting
 
 # Their input is a secret that was answered before, or a file, or may be left out.
-WITHOUT_EXAMPLE = {"/auth/refresh", "/auth/logout", "/tasks/import"}
+WITHOUT_EXAMPLE = {"/auth/refresh", "/auth/logout", "/auth/session-logout", "/tasks/import"}
 # An account comes before its use, and what ends its password after all else.
 ORDER = {"/auth/register": -2, "/auth/login": -1, "/auth/password": 1}
 

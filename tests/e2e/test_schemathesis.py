@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.conftest import ROOT, System
 
 # What ends the session that the run is made with.
-LOGOUT = "/auth/(logout$|sessions/)"
+LOGOUT = "/auth/((session-)?logout$|sessions/)"
 # What only administrators have the rights for; both versions are the same.
 ADMINISTRATION = "/(users|audit)(/|$)"
 

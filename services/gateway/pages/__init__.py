@@ -14,6 +14,7 @@ from services.gateway.pages.openapi import OpenApiPage
 from services.gateway.pages.page import Page
 from services.gateway.pages.sources import Sources
 from services.gateway.pages.status import RateLimitStatus
+from shared.cookies import Cookies
 
 _OPENAPI = "/openapi.json"
 
@@ -23,7 +24,9 @@ __all__ = ["Page", "Pages"]
 class Pages:
     """Finds the page of a path. Every page answers GET and HEAD."""
 
-    def __init__(self, sources: Sources, limits: LimitStage, clients: Clients) -> None:
+    def __init__(
+        self, sources: Sources, limits: LimitStage, clients: Clients, cookies: Cookies
+    ) -> None:
         table = [
             # Probes and the status itself must not use up what they report on.
             Page("/health", HealthPage(sources), limited=False),
@@ -39,7 +42,7 @@ class Pages:
             *static_pages(),
         ]
         self._pages = {page.template: page for page in table}
-        self._openapi = Page("/api/{version}/openapi.json", OpenApiPage(sources))
+        self._openapi = Page("/api/{version}/openapi.json", OpenApiPage(sources, cookies))
 
     def find(self, exchange: Exchange) -> Page | None:
         """The page at the request's path, or None where a route has to be looked for."""

@@ -14,10 +14,12 @@ import structlog
 from services.gateway.config import Access, Route, Upstream
 from services.gateway.exchange import Answer, Exchange
 from services.gateway.pages import merge
+from services.gateway.pages.credentials import schemes
 from services.gateway.pages.operations import HEADERS, complete, own_paths
 from services.gateway.pages.sources import SourceFailed, Sources
 from services.gateway.routes import RouteTable, split_version
 from services.gateway.rules import Rules
+from shared.cookies import Cookies
 from shared.openapi import document
 from shared.version import VERSION
 
@@ -34,8 +36,11 @@ _HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-cach
 class OpenApiPage:
     """Merges what the upstreams publish; keeps the last good document of one that is away."""
 
-    def __init__(self, sources: Sources, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, sources: Sources, cookies: Cookies, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._sources = sources
+        self._cookies = cookies
         self._now = now
         self._known: dict[tuple[str, str], dict[str, Any]] = {}
         self._pages: dict[tuple[str, str], tuple[float, asyncio.Task[tuple[bytes, bool]]]] = {}
@@ -67,7 +72,7 @@ class OpenApiPage:
         names = dict.fromkeys(route.upstream for route in rules.config.routes if route.versioned)
         upstreams = [rules.config.upstreams[name] for name in names]
         answered = await asyncio.gather(*(self._fetch(one, version) for one in upstreams))
-        merged = skeleton(version)
+        merged = skeleton(version, self._cookies)
         for upstream in upstreams:
             part = self._known.get((upstream.name, version))
             if part is None:
@@ -95,7 +100,7 @@ class OpenApiPage:
             return False
 
 
-def skeleton(version: str) -> dict[str, Any]:
+def skeleton(version: str, cookies: Cookies) -> dict[str, Any]:
     """A document with the gateway's own pages in it."""
     own = own_paths(version)
     for path, _, operation in merge.operations(own):
@@ -103,6 +108,7 @@ def skeleton(version: str) -> dict[str, Any]:
         complete(operation, Access.OPTIONAL if secured else Access.NONE)
     components = document("Tasklane", version, ())["components"]
     components["headers"] = dict(HEADERS)
+    components["securitySchemes"] |= schemes(cookies)
     return {
         "openapi": "3.1.0",
         "info": {

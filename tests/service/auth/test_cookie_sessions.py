@@ -9,6 +9,7 @@ import jwt
 import pytest
 
 from shared.csrf import is_csrf_token
+from tests.postgres_proxy import proxied
 from tests.service.auth.browsers import Browser
 from tests.service.auth.conftest import PASSWORD, Auth, Start, error_of
 
@@ -226,6 +227,13 @@ async def test_logout_ends_the_session_and_clears_the_cookie(browser: Browser) -
     )
 
 
+async def test_a_session_of_tokens_is_not_ended_by_the_browsers_logout(auth: Auth) -> None:
+    grant = await auth.register()
+    answer = await auth.post("session-logout", token=grant["access_token"])
+    assert await error_of(answer) == (403, "FORBIDDEN")
+    assert (await auth.profile(grant["access_token"])).status == 200
+
+
 async def test_the_session_shows_its_owner_and_its_ends(browser: Browser, auth: Auth) -> None:
     answer = await browser.get("session-profile", await browser.token())
     shown = await answer.json()
@@ -261,3 +269,30 @@ async def test_a_logout_everywhere_ends_it(browser: Browser, auth: Auth) -> None
     phone = await (await auth.log_in(ADA)).json()
     assert (await auth.post("logout", {"all": True}, token=phone["access_token"])).status == 204
     assert (await browser.exchange()).status == 404
+
+
+async def test_without_the_database_no_session_is_opened_exchanged_or_given_up(
+    start: Start, auth_database_url: str
+) -> None:
+    async with proxied(auth_database_url) as proxy:
+        auth = await start(database_url=proxy.url)
+        await auth.register(ADA)
+        browser = Browser(auth)
+        await browser.log_in(ADA)
+        token, secret = await browser.token(), browser.cookies["session"]
+        await proxy.shut()
+        answers = [
+            await browser.log_in(ADA),
+            await browser.exchange(),
+            await browser.post("session-logout", token=token),
+            await browser.get("session-profile", token),
+            await browser.get("csrf", token),
+        ]
+        for answer in answers:
+            assert await error_of(answer) == (503, "SERVICE_UNAVAILABLE")
+            assert int(answer.headers["Retry-After"]) >= 1
+            # Nobody knows whether it has ended, so the browser keeps its cookie.
+            assert "Set-Cookie" not in answer.headers
+        await proxy.listen()
+        assert browser.cookies["session"] == secret
+        assert (await browser.exchange()).status == 200

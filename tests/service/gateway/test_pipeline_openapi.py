@@ -126,6 +126,15 @@ async def test_every_reference_leads_somewhere_and_ids_are_unique(gateway: Door)
         assert len(ids) == len(set(ids))
 
 
+async def test_the_ways_to_prove_an_identity_are_shown(gateway: Door) -> None:
+    _, page = await gateway.get("/api/v2/openapi.json")
+    schemes = page["components"]["securitySchemes"]
+    assert schemes["bearerAuth"]["scheme"] == "bearer"
+    cookie, token = schemes["sessionCookie"], schemes["csrfToken"]
+    assert (cookie["in"], cookie["name"]) == ("cookie", "session")
+    assert (token["in"], token["name"]) == ("header", "X-CSRF-Token")
+
+
 async def test_the_gateways_own_answers_are_on_every_operation(gateway: Door) -> None:
     _, page = await gateway.get("/api/v2/openapi.json")
     for path, item in page["paths"].items():

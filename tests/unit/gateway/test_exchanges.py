@@ -116,6 +116,23 @@ async def test_a_revoked_key_is_refused_even_when_auth_still_gives_a_token(bench
     bench.revoked.take([Revocation(KEY_ID, None, 0.0)])
     with pytest.raises(Unauthorized):
         await bench.keys.find(KEY)
+    assert bench.auth.asked == 3
+
+
+async def test_a_token_from_before_a_change_of_rights_is_replaced_and_the_credential_kept(
+    bench: Bench,
+) -> None:
+    bench.revoked.take([Revocation(tokens.USER, 1, 0.0)])
+    fresh = tokens.token(sid=str(KEY_ID), epoch=1)
+    asking = bench.auth.exchange
+
+    async def exchange(credential: dict[str, str]) -> Bought | None:
+        bought = await asking(credential)
+        bench.auth.token = fresh
+        return bought
+
+    bench.auth.exchange = exchange  # type: ignore[method-assign]  # the second answer is another
+    assert (await bench.keys.find(KEY)).principal.epoch == 1
     assert bench.auth.asked == 2
 
 

@@ -136,9 +136,9 @@ def main() -> int:
     figures = {
         "revocations": len(seconds),
         "load_requests_per_second": round(rate, 1),
-        "p50_ms": _at(seconds, 0.5),
-        "p99_ms": _at(seconds, 0.99),
-        "max_ms": _at(seconds, 1.0),
+        "p50_ms": at_share(seconds, 0.5),
+        "p99_ms": at_share(seconds, 0.99),
+        "max_ms": at_share(seconds, 1.0),
     }
     for label, value in figures.items():
         print(f"{label:26} {value}")
@@ -147,7 +147,7 @@ def main() -> int:
     return 0 if figures["p99_ms"] < WANTED_P99_SECONDS * 1_000 else 1
 
 
-def _at(ordered: list[float], share: float) -> float:
+def at_share(ordered: list[float], share: float) -> float:
     """The value that `share` of all do not exceed, in milliseconds."""
     place = max(0, min(len(ordered) - 1, int(len(ordered) * share + 0.999) - 1))
     return round(ordered[place] * 1_000, 1)

@@ -5,7 +5,7 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,20 @@ class System:
 
 
 @contextlib.contextmanager
-def running_system(folder: Path, cores: frozenset[int]) -> Iterator[System]:
-    """Gateway, auth, tasks, their worker and PostgreSQL on `cores`, data in `folder`."""
+def running_system(
+    folder: Path, cores: frozenset[int], settings: Mapping[str, str] = {}
+) -> Iterator[System]:
+    """Gateway, auth, tasks, their worker and PostgreSQL on `cores`, data in `folder`.
+
+    `settings` are variables for all of them.
+    """
     folder.mkdir()
     config = folder / "gateway.toml"
     config.write_text(LIMITS)
     environment = dict.fromkeys(PORTS, "0") | {
         "DATA_DIR": str(folder / "data"),
         "GATEWAY_CONFIG": str(config),
+        **settings,
     }
     log = folder / "system.log"
     with started(python("deploy.local"), cores, log, environment):

@@ -6,6 +6,7 @@ Needs only the standard library.
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 PASSWORD_BYTES = 24
 SERVICE_KEY_BYTES = 32
+ENCRYPTION_KEY_BYTES = 32
 # Nobody is called by this address; the operator puts the one that wakes people in its place.
 ALERT_WEBHOOK = "http://127.0.0.1:9/alerts"
 
@@ -28,10 +30,17 @@ def contents() -> dict[str, str]:
         "tasks_database_url": f"postgresql://tasks:{tasks}@postgres:5432/tasks",
         "redis_conf": f"requirepass {redis}",
         "redis_url": f"redis://:{redis}@redis:6379/0",
+        "auth_encryption_keys": encryption_key(),
+        "tasks_encryption_keys": encryption_key(),
         "service_credential": secrets.token_urlsafe(SERVICE_KEY_BYTES),
         "grafana_password": secrets.token_urlsafe(PASSWORD_BYTES),
         "alert_webhook_url": ALERT_WEBHOOK,
     }
+
+
+def encryption_key() -> str:
+    """A first entry of ENCRYPTION_KEYS."""
+    return f"k1:{base64.b64encode(secrets.token_bytes(ENCRYPTION_KEY_BYTES)).decode()}"
 
 
 # A file and the one that repeats its password are made together or not at all.

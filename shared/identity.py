@@ -99,6 +99,9 @@ class KeySource(Protocol):
         Raises ServiceUnavailable when no key could ever be fetched.
         """
 
+    def has(self, key_id: str) -> bool:
+        """Whether the key is among those held at the moment; asks nobody."""
+
 
 class AccessTokenVerifier:
     """Verifies RFC 9068 access tokens and remembers the good ones until they expire."""
@@ -115,14 +118,20 @@ class AccessTokenVerifier:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
-        self._cache: OrderedDict[str, Principal] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[Principal, str]] = OrderedDict()
         self._cache_size = cache_size
         self._now = now
 
     def cached(self, token: str) -> Principal | None:
-        """The principal of a token that was verified before and has not expired."""
-        principal = self._cache.get(token)
-        if principal is not None and principal.expires_at <= self._now():
+        """The principal of a token that was verified before and has not expired.
+
+        None as well when the key that verified it was withdrawn since.
+        """
+        found = self._cache.get(token)
+        if found is None:
+            return None
+        principal, key_id = found
+        if principal.expires_at <= self._now() or not self._keys.has(key_id):
             self._cache.pop(token, None)
             return None
         return principal
@@ -132,20 +141,21 @@ class AccessTokenVerifier:
         known = self.cached(token)
         if known is not None:
             return known
-        principal = await self._verify(token)
-        self._cache[token] = principal
+        principal, key_id = await self._verify(token)
+        self._cache[token] = principal, key_id
         if len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
         return principal
 
     def forget(self, unwanted: Callable[[Principal], bool]) -> int:
         """Drops remembered tokens whose principal is `unwanted`; returns how many."""
-        doomed = [token for token, principal in self._cache.items() if unwanted(principal)]
+        doomed = [token for token, (principal, _) in self._cache.items() if unwanted(principal)]
         for token in doomed:
             del self._cache[token]
         return len(doomed)
 
-    async def _verify(self, token: str) -> Principal:
+    async def _verify(self, token: str) -> tuple[Principal, str]:
+        """The principal, and the id of the key that signed. Raises as `verify` does."""
         if len(token) > MAX_TOKEN_LENGTH or not _COMPACT_FORM.fullmatch(token):
             raise InvalidToken
         try:
@@ -174,7 +184,7 @@ class AccessTokenVerifier:
                 leeway=CLOCK_LEEWAY_SECONDS,
                 options={"require": list(REQUIRED_CLAIMS), "strict_aud": True},
             )
-            return principal_of(claims)
+            return principal_of(claims), key_id
         except (jwt.InvalidTokenError, RecursionError, ValueError, TypeError, KeyError) as error:
             raise InvalidToken from error
 

@@ -23,6 +23,8 @@ Fetch = Callable[[], Awaitable[bytes]]
 
 MAX_KEY_SET_BYTES = 65_536
 MAX_KEYS = 32
+# A key that leaks is refused everywhere this long after it was withdrawn.
+REFRESH_SECONDS = 10.0
 FAILURES_AT_START = 20
 
 
@@ -37,7 +39,7 @@ class JwksCache:
         self,
         fetch: Fetch,
         *,
-        refresh_seconds: float = 60.0,
+        refresh_seconds: float = REFRESH_SECONDS,
         cooldown_seconds: float = 5.0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,6 +74,10 @@ class JwksCache:
         if not self._keys:
             raise ServiceUnavailable("Identity cannot be verified right now")
         return self._keys.get(key_id)
+
+    def has(self, key_id: str) -> bool:
+        """Whether the key was in the last key set that could be fetched."""
+        return key_id in self._keys
 
     async def refresh(self) -> None:
         """Fetches the key set; one fetch serves all callers. A failure keeps what is known."""

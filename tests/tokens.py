@@ -91,6 +91,12 @@ class Keys:
         self.asked.append(key_id)
         return self._keys.get(key_id)
 
+    def has(self, key_id: str) -> bool:
+        return key_id in self._keys
+
+    def withdraw(self, key_id: str) -> None:
+        del self._keys[key_id]
+
 
 def verifier(*names: str) -> AccessTokenVerifier:
     """A verifier that trusts the keys called `names`, by default the one that `token` uses."""

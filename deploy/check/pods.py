@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from deploy.make_secrets import encryption_key
+
 DEPLOY = Path(__file__).resolve().parents[1]
 IMAGE = "tasklane:local"
 PREFIX = f"tasklane-pods-{secrets.token_hex(3)}"
@@ -104,6 +106,8 @@ def secret_files(passwords: dict[str, str]) -> dict[str, dict[str, str]]:
         "tasklane-tasks-database": {"url": url.format("tasks", passwords["tasks"])},
         "tasklane-redis": {"url": f"redis://:{passwords['redis']}@redis:6379/0"},
         "tasklane-service-credential": {"key": secrets.token_hex(32)},
+        "tasklane-auth-encryption": {"keys": encryption_key()},
+        "tasklane-tasks-encryption": {"keys": encryption_key()},
     }
 
 

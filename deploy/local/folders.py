@@ -1,5 +1,6 @@
 """Folders that hold data or sockets: who may enter them, and how short their paths are."""
 
+import base64
 import contextlib
 import fcntl
 import hashlib
@@ -23,13 +24,21 @@ def private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def service_credential(folder: Path) -> str:
-    """The key that the gateway shows to auth, made once and kept in `folder`."""
-    path = folder / "service_credential"
+def own_secrets(folder: Path) -> dict[str, str]:
+    """The secrets that the processes of one run share, made once and kept in `folder`."""
+    encryption = base64.b64encode(secrets.token_bytes(32)).decode()
+    return {
+        "SERVICE_CREDENTIAL": _kept(folder / "service_credential", secrets.token_urlsafe(32)),
+        "ENCRYPTION_KEYS": _kept(folder / "encryption_keys", f"k1:{encryption}"),
+    }
+
+
+def _kept(path: Path, made: str) -> str:
+    """What is in the file, which holds `made` when there was none."""
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32))
+            file.write(made)
     return path.read_text()
 
 

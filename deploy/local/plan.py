@@ -80,12 +80,11 @@ class Plan:
         return tuple(name for name in needed if not self.given.get(_database_variable(name)))
 
     def environment(
-        self, embedded_urls: Mapping[str, str], service_credential: str = ""
+        self, embedded_urls: Mapping[str, str], secrets: Mapping[str, str]
     ) -> dict[str, str]:
         """The environment of every process; `embedded_urls` maps a database to its address.
 
-        `service_credential` is what the gateway and the worker of tasks show to auth, unless a
-        variable gives another.
+        `secrets` are variables of this run's own, each unless a variable or a file gives another.
         """
         base = {
             "ENVIRONMENT": "development",
@@ -96,8 +95,9 @@ class Plan:
             "AUTH_INTERNAL_URL": self.url("AUTH_PORT"),
             "AUTH_JWKS_URL": self.url("AUTH_PORT") + "/.well-known/jwks.json",
         }
-        if not self.given.get("SERVICE_CREDENTIAL_FILE"):
-            base["SERVICE_CREDENTIAL"] = service_credential
+        base |= {
+            name: secret for name, secret in secrets.items() if not self.given.get(f"{name}_FILE")
+        }
         # An empty variable is an unset one: `make run REDIS_URL=` means none.
         given = {name: value for name, value in self.given.items() if value}
         numbers = {name: str(number) for name, number in self.ports.items()}

@@ -12,7 +12,7 @@ from deploy.local import readiness
 from deploy.local.console import LogFile, complain, say
 from deploy.local.database import Database
 from deploy.local.errors import CannotRun
-from deploy.local.folders import hold_alone, private_folder, service_credential
+from deploy.local.folders import hold_alone, own_secrets, private_folder
 from deploy.local.plan import EXIT_CONFIGURATION, PROGRAMS, Plan, Program, data_folder
 from deploy.local.processes import Child, python
 
@@ -51,7 +51,7 @@ async def prepared(plan: Plan) -> AsyncIterator[tuple[Database | None, dict[str,
             say(f"starting PostgreSQL on {database.place.data}")
             await database.bring_up()
         environment = plan.environment(
-            database.urls() if database is not None else {}, service_credential(plan.data_folder)
+            database.urls() if database is not None else {}, own_secrets(plan.data_folder)
         )
         names = dict.fromkeys(p.database for p in plan.programs if p.database is not None)
         if names:

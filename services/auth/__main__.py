@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TypeVar
 
-from services.auth import audit_command
+from services.auth import audit_command, key_commands
 from services.auth.app import MIGRATIONS, start
 from services.auth.command_line import create_admin
 from services.auth.settings import DatabaseSettings, Settings
@@ -32,6 +32,8 @@ def main() -> None:
         case "audit":
             settings = _load(Settings)
             sys.exit(audit_command.verify(settings, days=arguments.days, anchors=arguments.anchor))
+        case "keys":
+            _keys(arguments)
         case _:
             run(NAME, Settings, start)
 
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     admin.add_argument("--email", required=True, help="address of the account")
     admin.add_argument("--name", default="Administrator", help="name of the account")
     _add_audit(commands.add_parser("audit", help="check or export the audit log"))
+    _add_keys(commands.add_parser("keys", help="the keys that sign access tokens"))
     return parser
 
 
@@ -71,6 +74,28 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
         "--days", type=float, help="how long events were to be kept (default: AUDIT_DAYS)"
     )
     tasks.add_parser("export", help="print events, seals and their public keys as JSON lines")
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="show them with their states")
+    actions.add_parser("rotate", help="publish the next one, which signs once everybody knows it")
+    retire = actions.add_parser("retire", help="withdraw one at once, with all that it signed")
+    retire.add_argument("kid", help="its id, as `keys list` shows it")
+    actions.add_parser("re-encrypt", help="encrypt all stored keys with the first encryption key")
+
+
+def _keys(arguments: argparse.Namespace) -> None:
+    settings = _load(Settings)
+    match arguments.action:
+        case "list":
+            key_commands.list_keys(settings)
+        case "rotate":
+            key_commands.rotate(settings)
+        case "retire":
+            key_commands.retire(settings, arguments.kid)
+        case "re-encrypt":
+            key_commands.re_encrypt(settings)
 
 
 def _load(settings_type: type[S]) -> S:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,7 @@ from services.auth.audit.keeper import AuditKeeper
 from services.auth.audit.recording import Sampled
 from services.auth.devices import Devices
 from services.auth.events import AuthEvents
+from services.auth.key_rotation import keep_rotating
 from services.auth.keys import KeyRing
 from services.auth.passwords.governor import HashGovernor, cpu_count
 from services.auth.passwords.hashing import Passwords
@@ -55,7 +57,7 @@ def build(settings: Settings) -> Service:
     registry = new_registry("auth")
     database = _new_database(settings, registry)
     store = AuthStore(database, AuthRepository)
-    keys = KeyRing(store, registry)
+    keys = KeyRing(store, registry, settings.sealing_keys)
     return Service(
         name="auth",
         title="Tasklane auth",
@@ -65,7 +67,7 @@ def build(settings: Settings) -> Service:
         ),
         resources=(
             _database(settings, database, store, registry),
-            _keys(settings, keys),
+            _keys(settings, store, keys),
             _passwords(settings, registry),
             _rules(settings, keys, AuthEvents(registry)),
             _services(settings, keys),
@@ -137,7 +139,7 @@ def _database(
     return resource
 
 
-def _keys(settings: Settings, keys: KeyRing) -> Resource:
+def _keys(settings: Settings, store: AuthStore, keys: KeyRing) -> Resource:
     async def resource(app: web.Application) -> AsyncIterator[None]:
         app[handlers.KEYS] = keys
         app[VERIFIER] = AccessTokenVerifier(
@@ -145,7 +147,10 @@ def _keys(settings: Settings, keys: KeyRing) -> Resource:
         )
         # The first try is awaited, so that a process with a database is ready when it listens.
         await keys.published.refresh()
-        async with background(keys.published.keep_fresh):
+        if keys.unreadable is not None:
+            raise StartRefused(str(keys.unreadable))
+        rotating = partial(keep_rotating, store, keys, settings.sealing_keys, settings.key_life)
+        async with background(keys.published.keep_fresh, rotating):
             yield
 
     return resource

@@ -192,6 +192,23 @@ class SessionLife:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyLife:
+    """A signing key is published `publish` before it signs, and kept `keep` after it has signed.
+
+    It signs for `every`; without that a new one comes by command only.
+    """
+
+    publish: timedelta
+    keep: timedelta
+    every: timedelta | None
+
+    @property
+    def next_after(self) -> timedelta:
+        """How long a key has signed when the one after it is published."""
+        return max(timedelta(0), (self.every or timedelta(0)) - self.publish)
+
+
+@dataclass(frozen=True, slots=True)
 class LockoutPolicy:
     """Every `failures` wrong guesses in a row lock for `first`, twice as long each further time.
 

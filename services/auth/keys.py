@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hashlib
 import math
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 import asyncpg
 import orjson
 import structlog
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import CollectorRegistry, Gauge
 
+from services.auth.key_pairs import new_key_pair, private_key_of, public_jwk
+from services.auth.key_places import sealing_key_place, signing_key_place
 from services.auth.repository import AuthStore
+from services.auth.repository.keys import StoredSigningKey
 from shared.clock import utc_now
 from shared.errors import ServiceUnavailable
-from shared.identity import ALGORITHM
 from shared.jwks import JwksCache
+from shared.sealing import CannotUnseal, SealingKeys
 
 log = structlog.get_logger(__name__)
 
-KEY_BITS = 2048
+# A key that another replica rotated to or withdrew is known here after this time.
+REFRESH_SECONDS = 5.0
 
 
 class Seal(StrEnum):
@@ -52,15 +51,19 @@ class KeyRing:
     """Every replica's copy of the keys in the database; the first start makes them.
 
     `published` serves verification from the same rows, with the cache that every other service
-    has over HTTP; its refreshing also brings keys that another replica has rotated.
+    has over HTTP; its refreshing also brings keys that another replica has rotated. `at_rest`
+    opens what is stored, and seals what is made here.
     """
 
-    def __init__(self, store: AuthStore, registry: CollectorRegistry) -> None:
+    def __init__(self, store: AuthStore, registry: CollectorRegistry, at_rest: SealingKeys) -> None:
         self._store = store
+        self._at_rest = at_rest
         self._signing: SigningKey | None = None
+        self._pairs: dict[str, rsa.RSAPrivateKey] = {}
         self._sealing: dict[str, bytes] = {}
         self._document = b""
-        self.published = JwksCache(self._fetch)
+        self.unreadable: CannotUnseal | None = None
+        self.published = JwksCache(self._fetch, refresh_seconds=REFRESH_SECONDS)
         Gauge(
             "signing_key_created_timestamp_seconds",
             "When the key that signs access tokens was made",
@@ -92,7 +95,10 @@ class KeyRing:
         assert self.signing is not None
 
     async def load(self) -> None:
-        """Reads all keys, making those that are missing. Raises ServiceUnavailable."""
+        """Reads all keys, making those that are missing.
+
+        Raises ServiceUnavailable, and CannotUnseal for a key that cannot be done without.
+        """
         async with self._store.read() as repository:
             stored = await repository.keys.signing()
             sealing = await repository.keys.sealing()
@@ -101,29 +107,44 @@ class KeyRing:
             async with self._store.read() as repository:
                 stored = await repository.keys.signing()
                 sealing = await repository.keys.sealing()
-        pairs = {key.kid: _private_key(key.private_key) for key in stored}
+        pairs = {key.kid: pair for key in stored if (pair := self._pair_of(key)) is not None}
+        opened = {
+            purpose: self._at_rest.unseal(value, sealing_key_place(purpose))
+            for purpose, value in sealing.items()
+        }
         active = next(key for key in stored if key.state == "active")
         self._document = orjson.dumps(
             {"keys": [public_jwk(kid, pair.public_key()) for kid, pair in pairs.items()]}
         )
-        self._sealing = sealing
+        self._pairs, self._sealing = pairs, opened
         self._signing = SigningKey(active.kid, pairs[active.kid], active.created_at)
+
+    def _pair_of(self, key: StoredSigningKey) -> rsa.RSAPrivateKey | None:
+        """The key in a row; None when it does not open and tokens can be signed without it."""
+        known = self._pairs.get(key.kid)
+        if known is not None:
+            return known
+        try:
+            return private_key_of(self._at_rest.unseal(key.private_key, signing_key_place(key.kid)))
+        except CannotUnseal as error:
+            if key.state == "active":
+                raise
+            log.error("signing_key_unreadable", reason=str(error))
+            return None
 
     def _created(self) -> float:
         return math.nan if self._signing is None else self._signing.created_at.timestamp()
 
     async def _make_missing(self) -> None:
-        # Finding two primes takes long enough to keep the loop from everybody else.
-        pair = await asyncio.to_thread(rsa.generate_private_key, 65_537, KEY_BITS)
-        private = pair.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+        pair, now = await new_key_pair(), utc_now()
+        private = self._at_rest.seal(pair.private, signing_key_place(pair.kid))
         async with self._store.begin() as repository:
-            await repository.keys.add_active(thumbprint(pair.public_key()), private, utc_now())
+            await repository.keys.add_active(pair.kid, private, now)
             for purpose in Seal:
-                await repository.keys.add_sealing(purpose, secrets.token_bytes(32), utc_now())
+                sealed = self._at_rest.seal(
+                    secrets.token_bytes(32), sealing_key_place(purpose.value)
+                )
+                await repository.keys.add_sealing(purpose, sealed, now)
         log.info("keys_made")
 
     async def _fetch(self) -> bytes:
@@ -131,36 +152,8 @@ class KeyRing:
             await self.load()
         except (ServiceUnavailable, asyncpg.UndefinedTableError) as error:
             raise ConnectionError("the key table is out of reach") from error
+        except CannotUnseal as error:
+            self.unreadable = error
+            raise ValueError(str(error)) from error
+        self.unreadable = None
         return self._document
-
-
-def public_jwk(kid: str, key: rsa.RSAPublicKey) -> dict[str, Any]:
-    """The public key as a JWK (RFC 7517 section 4)."""
-    return {"kid": kid, "use": "sig", "alg": ALGORITHM, **_members(key)}
-
-
-def thumbprint(key: rsa.RSAPublicKey) -> str:
-    """The key's RFC 7638 thumbprint, which is its `kid`."""
-    canonical = orjson.dumps(_members(key), option=orjson.OPT_SORT_KEYS)
-    return _base64url(hashlib.sha256(canonical).digest())
-
-
-def _members(key: rsa.RSAPublicKey) -> dict[str, str]:
-    """The members that RFC 7638 section 3.2 takes the thumbprint of an RSA key from."""
-    numbers = key.public_numbers()
-    return {"kty": "RSA", "e": _unsigned(numbers.e), "n": _unsigned(numbers.n)}
-
-
-def _private_key(der: bytes) -> rsa.RSAPrivateKey:
-    key = serialization.load_der_private_key(der, password=None)
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return key
-
-
-def _unsigned(number: int) -> str:
-    """Base64urlUInt of RFC 7518 section 2."""
-    return _base64url(number.to_bytes((number.bit_length() + 7) // 8, "big"))
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.auth.domain import LockoutPolicy, SessionLife, SprayPolicy
+from services.auth.domain import KeyLife, LockoutPolicy, SessionLife, SprayPolicy
 from services.auth.passwords.peppers import Peppers
 from shared.database_url import has_weak_password
 from shared.identity import CLOCK_LEEWAY_SECONDS
+from shared.sealing import SealingSettings
 from shared.settings import ProcessSettings, at_least, setting
 from shared.settings import port as port_number
 
 SHORTEST_SERVICE_KEY = 32
+# `Cache-Control: max-age` of the key set, which others may go by.
+KEY_SET_CACHE_SECONDS = 300
+# Whatever is signed lives at least this long: service tokens and those that keys are exchanged for.
+SHORTEST_SIGNED_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class DatabaseSettings:
 
 
 @dataclass(frozen=True)
-class Settings(DatabaseSettings, ProcessSettings):
+class Settings(DatabaseSettings, SealingSettings, ProcessSettings):
     """What the service reads."""
 
     port: int = setting("AUTH_PORT", "Port of the API.", default=8081, check=port_number)
@@ -45,6 +50,18 @@ class Settings(DatabaseSettings, ProcessSettings):
     )
     access_token_seconds: int = setting(
         "ACCESS_TOKEN_SECONDS", "Life of an access token.", default=900, check=at_least(1)
+    )
+    signing_key_rotate_days: float = setting(
+        "SIGNING_KEY_ROTATE_DAYS",
+        "Days that a key signs access tokens before the next one does; 0: by command only.",
+        default=30.0,
+        check=at_least(0),
+    )
+    signing_key_publish_seconds: float = setting(
+        "SIGNING_KEY_PUBLISH_SECONDS",
+        "How long a new key is published before it signs, so that everybody knows it by then.",
+        default=600.0,
+        check=at_least(0),
     )
     session_idle_seconds: int = setting(
         "SESSION_IDLE_SECONDS",
@@ -197,7 +214,23 @@ class Settings(DatabaseSettings, ProcessSettings):
             found["SERVICE_CREDENTIAL"] = [f"Must have {SHORTEST_SERVICE_KEY} characters or more."]
         if not self.development and has_weak_password(self.database_url):
             found["AUTH_DATABASE_URL"] = ["The password in it is too weak for production."]
+        if not self.development and not self.encryption_keys:
+            found["ENCRYPTION_KEYS"] = ["Must be set in production."]
+        if not self.development and self.signing_key_publish_seconds < KEY_SET_CACHE_SECONDS:
+            found["SIGNING_KEY_PUBLISH_SECONDS"] = [
+                f"Must be at least {KEY_SET_CACHE_SECONDS}, for which the key set may be cached."
+            ]
         return found
+
+    @property
+    def key_life(self) -> KeyLife:
+        """A key is kept until the last token that it signed has expired on every clock."""
+        longest = max(self.access_token_seconds, SHORTEST_SIGNED_SECONDS)
+        return KeyLife(
+            publish=timedelta(seconds=self.signing_key_publish_seconds),
+            keep=timedelta(seconds=longest + CLOCK_LEEWAY_SECONDS + 60),
+            every=timedelta(days=self.signing_key_rotate_days) or None,
+        )
 
     @property
     def session_life(self) -> SessionLife:

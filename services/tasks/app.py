@@ -153,6 +153,7 @@ def _secret(lists: Store[TaskLists]) -> Callable[[], Awaitable[bytes]]:
 def _rules(settings: Settings) -> Resource:
     async def resource(app: web.Application) -> AsyncIterator[None]:
         app[keys.TRASH_KEPT] = timedelta(days=settings.trash_days)
+        app[keys.SEALING] = settings.sealing_keys
         app[keys.STRICT] = settings.require_if_match
         yield
 

@@ -33,6 +33,10 @@ class AuthKeys:
         """As `KeySource.key`."""
         return await self._cache.key(key_id)
 
+    def has(self, key_id: str) -> bool:
+        """As `KeySource.has`."""
+        return self._cache.has(key_id)
+
     async def check(self) -> None:
         """Health check. Raises KeysAreStale."""
         age = self._cache.age_seconds

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError
 
 from shared.database_url import has_weak_password
+from shared.sealing import SealingSettings
 from shared.settings import ProcessSettings, at_least, setting
 from shared.settings import port as port_number
 
@@ -33,7 +34,12 @@ class DatabaseSettings:
 
 
 @dataclass(frozen=True)
-class Settings(DatabaseSettings, ProcessSettings):
+class SecretsSettings(DatabaseSettings, SealingSettings):
+    """What the commands about stored secrets read."""
+
+
+@dataclass(frozen=True)
+class Settings(SecretsSettings, ProcessSettings):
     """What the service and the worker read."""
 
     port: int = setting("TASKS_PORT", "Port of the API.", default=8082, check=port_number)
@@ -130,6 +136,11 @@ class Settings(DatabaseSettings, ProcessSettings):
 
     def problems(self) -> dict[str, list[str]]:
         """Rules that one variable's check cannot hold."""
-        if not self.development and has_weak_password(self.database_url):
-            return {"TASKS_DATABASE_URL": ["The password in it is too weak for production."]}
-        return {}
+        found: dict[str, list[str]] = {}
+        if self.development:
+            return found
+        if has_weak_password(self.database_url):
+            found["TASKS_DATABASE_URL"] = ["The password in it is too weak for production."]
+        if not self.encryption_keys:
+            found["ENCRYPTION_KEYS"] = ["Must be set in production."]
+        return found

@@ -131,6 +131,7 @@ def _delivery(
 ) -> Delivery:
     return Delivery(
         Store(database, DeliveryQueue),
+        settings.sealing_keys,
         sender,
         DeliveryMetrics(registry),
         scale=settings.webhooks_schedule_scale,

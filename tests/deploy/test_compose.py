@@ -134,7 +134,7 @@ def test_nobody_else_can_reach_the_secrets(tmp_path: Path) -> None:
     password = (tmp_path / "secrets" / "auth_database_password").read_text().strip()
     assert len(password) >= 32
     assert password in (tmp_path / "secrets" / "auth_database_url").read_text()
-    assert len({path.read_text() for path in (tmp_path / "secrets").iterdir()}) == 9
+    assert len({path.read_text() for path in (tmp_path / "secrets").iterdir()}) == 11
 
 
 def test_the_image_holds_only_what_runs() -> None:

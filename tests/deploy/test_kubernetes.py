@@ -128,6 +128,9 @@ def test_every_variable_is_read_and_every_required_one_given(overlay: list[Objec
     assert seen == set(SETTINGS)
 
 
+SECRET_KEYS = {"SERVICE_CREDENTIAL_FILE": "key", "ENCRYPTION_KEYS_FILE": "keys"}
+
+
 def test_secrets_come_from_files_that_are_mounted(overlay: list[Object]) -> None:
     for _, template in pods(overlay):
         (container,) = template["spec"]["containers"]
@@ -137,7 +140,7 @@ def test_secrets_come_from_files_that_are_mounted(overlay: list[Object]) -> None
             if name.endswith("_FILE"):
                 folder, _, key = value.rpartition("/")
                 assert mounts[folder] in secret
-                assert key == ("key" if name == "SERVICE_CREDENTIAL_FILE" else "url")
+                assert key == SECRET_KEYS.get(name, "url")
             assert "://:" not in value
             assert "@" not in value
 

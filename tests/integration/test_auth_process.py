@@ -20,6 +20,7 @@ from argon2 import PasswordHasher
 from services.auth.app import MIGRATIONS
 from shared.revisions import head
 from tests.ports import free_port
+from tests.sealing import NEW, OLD
 from tests.service.auth.conftest import eventually
 
 PASSWORD = "seven-lazy-otters-paint"
@@ -36,12 +37,12 @@ def environment(database_url: str, **more: str) -> dict[str, str]:
 
 
 def command(
-    database_url: str, *arguments: str, given: str = ""
+    database_url: str, *arguments: str, given: str = "", **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python -m services.auth` with `arguments` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "services.auth", *arguments],
-        env=environment(database_url),
+        env=environment(database_url, **more),
         input=given,
         capture_output=True,
         text=True,
@@ -234,3 +235,28 @@ async def test_no_second_account_for_an_address_and_none_with_bad_input(
         assert all(f"{field}: " in done.stderr for field in fields)
         assert "Traceback" not in done.stderr
     assert len(await rows(auth_database_url, "SELECT 1 FROM users")) == 1
+
+
+async def test_keys_are_rotated_withdrawn_and_encrypted_by_commands(auth_database_url: str) -> None:
+    async def keys(*arguments: str, encryption: str = OLD) -> subprocess.CompletedProcess[str]:
+        return await asyncio.to_thread(
+            command, auth_database_url, "keys", *arguments, ENCRYPTION_KEYS=encryption
+        )
+
+    async with serving(auth_database_url):
+        pass
+    published = await keys("rotate")
+    assert published.returncode == 0, published.stderr
+    kid = published.stdout.split()[1].rstrip(",")
+    changed = await keys("re-encrypt", encryption=f"{NEW},{OLD}")
+    assert changed.stdout.endswith(", unreadable 0\n")
+    shown = (await keys("list")).stdout
+    assert f"{kid}  next " in shown
+    assert "not sealed with the first" in shown
+    served = await asyncio.to_thread(
+        command, auth_database_url, ENCRYPTION_KEYS=OLD, AUTH_PORT="0", AUTH_OPS_PORT="0"
+    )
+    assert (served.returncode, "'k2'" in served.stderr) == (78, True), served.stderr
+    withdrawn = await keys("retire", "unknown")
+    assert (withdrawn.returncode, "there is no key unknown" in withdrawn.stderr) == (1, True)
+    assert "Traceback" not in withdrawn.stderr + served.stderr

@@ -19,6 +19,7 @@ from aiohttp import ClientConnectionError, ClientSession, web
 from tests import tokens
 from tests.ports import free_port
 from tests.postgres_proxy import proxied
+from tests.sealing import OLD
 from tests.service.tasks.client import Client
 
 NEW = {"title": "t"}
@@ -43,11 +44,11 @@ def environment(database_url: str, **more: str) -> dict[str, str]:
     }
 
 
-def command(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(database_url: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Runs `python -m services.tasks` with `arguments` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "services.tasks", *arguments],
-        env=environment(database_url),
+        env=environment(database_url, **more),
         capture_output=True,
         text=True,
         timeout=60,
@@ -229,3 +230,17 @@ def test_missing_settings_are_named() -> None:
 def test_the_documents_are_printed() -> None:
     page = json.loads(command("", "openapi", "v2").stdout)
     assert "/v2/tasks/{task_id}" in page["paths"]
+
+
+async def test_secrets_are_encrypted_again_by_a_command(tasks_database_url: str) -> None:
+    for keys in ("", "k1:short"):
+        refused = await asyncio.to_thread(
+            command, tasks_database_url, "secrets", "re-encrypt", ENCRYPTION_KEYS=keys
+        )
+        assert refused.returncode == 78
+        assert "ENCRYPTION_KEYS" in refused.stderr
+    done = await asyncio.to_thread(
+        command, tasks_database_url, "secrets", "re-encrypt", ENCRYPTION_KEYS=OLD
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "webhooks 0, encrypted again 0, unreadable 0\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from shared.errors import ServiceUnavailable
 
 T = TypeVar("T")
+_NICENESS = 10
 _BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -22,6 +25,15 @@ def cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _give_way() -> None:
+    """Lets the event loop go first on a busy CPU: a hash can wait, an answer to a probe cannot.
+
+    Linux has a priority for each thread; elsewhere it would be that of the whole process.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 class HashGovernor:
@@ -39,7 +51,9 @@ class HashGovernor:
         queue: int,
         queue_seconds: float,
     ) -> None:
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="hash")
+        self._executor = ThreadPoolExecutor(
+            workers, thread_name_prefix="hash", initializer=_give_way
+        )
         self._free = asyncio.Semaphore(workers)
         self._queue = queue
         self._queue_seconds = queue_seconds

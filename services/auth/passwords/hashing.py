@@ -1,9 +1,14 @@
-"""Argon2id hashes of passwords: making, checking and knowing when to make them again."""
+"""Argon2id hashes of passwords: making, checking and knowing when to make them again.
+
+Hashes of bcrypt, brought along from another system, are checked and never made.
+"""
 
 from __future__ import annotations
 
+import re
 import secrets
 
+import bcrypt
 import structlog
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -21,6 +26,9 @@ PARALLELISM = 1
 # A stored hash names its own cost, and checking one that asks for 4 GiB would take them.
 _MOST_TIME, _MOST_MEMORY_KIB, _MOST_PARALLELISM = 10, 131_072, 4
 _PEPPER_MARK = "pepper="
+# Cost 12 takes ten times as long as a hash of our own; each step more doubles it.
+_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-2])\$[./A-Za-z0-9]{53}", re.ASCII)
+_BCRYPT_BYTES = 72
 
 
 class Passwords:
@@ -61,7 +69,9 @@ class Passwords:
     def is_outdated(self, stored: str) -> bool:
         """Whether `stored` was made with other parameters or another pepper than a new hash."""
         key_id, phc = _split(stored)
-        return key_id != self._peppers.current or self._argon2.check_needs_rehash(phc)
+        if key_id != self._peppers.current or _BCRYPT.fullmatch(phc):
+            return True
+        return self._argon2.check_needs_rehash(phc)
 
     def _usable(self, password: str, stored: str | None) -> tuple[bytes, str]:
         key_id, phc = _split(self._nobodys if stored is None else stored)
@@ -75,6 +85,10 @@ class Passwords:
         return secrets.token_bytes(32), self._decoy
 
     def _matches(self, phc: str, mixed: bytes) -> bool:
+        if _BCRYPT.fullmatch(phc):
+            # It reads no further than this: two passwords that differ after it are not one.
+            right = bcrypt.checkpw(mixed[:_BCRYPT_BYTES], phc.encode())
+            return right and len(mixed) <= _BCRYPT_BYTES
         try:
             return self._argon2.verify(phc, mixed)
         except (VerificationError, InvalidHashError):
@@ -90,6 +104,8 @@ def _split(stored: str) -> tuple[str, str]:
 
 
 def _is_affordable(phc: str) -> bool:
+    if _BCRYPT.fullmatch(phc):
+        return True
     try:
         cost = extract_parameters(phc)
     except InvalidHashError:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
-import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-SHORTEST_KEY = 32
-_ID = re.compile(r"[a-z0-9]{1,16}", re.ASCII)
+from shared.named_keys import parse_named_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +20,7 @@ class Peppers:
     @classmethod
     def parse(cls, text: str) -> Peppers:
         """Reads `id:base64,id:base64`, the current one first. Raises ValueError, quoting no key."""
-        keys: dict[str, bytes] = {}
-        for number, entry in enumerate(filter(None, text.split(",")), start=1):
-            name, _, encoded = entry.strip().partition(":")
-            if not _ID.fullmatch(name) or name in keys:
-                raise ValueError(f"Entry {number} needs an id of its own: a-z, 0-9, at most 16.")
-            try:
-                keys[name] = base64.b64decode(encoded, validate=True)
-            except (binascii.Error, ValueError):
-                raise ValueError(f"The key {name} is not base64.") from None
-            if len(keys[name]) < SHORTEST_KEY:
-                raise ValueError(f"The key {name} is shorter than {SHORTEST_KEY} bytes.")
+        keys = parse_named_keys(text)
         return cls(current=next(iter(keys), ""), keys=keys)
 
     def mix(self, password: str, key_id: str) -> bytes | None:

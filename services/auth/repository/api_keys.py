@@ -129,8 +129,9 @@ class ApiKeys:
     async def purge(self, now: datetime, limit: int) -> int:
         """Removes at most `limit` keys past their time; returns how many."""
         rows = await self._connection.fetch(
-            "DELETE FROM api_keys WHERE id IN (SELECT id FROM api_keys WHERE expires_at < $1"
-            " ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
+            "DELETE FROM api_keys WHERE id = ANY (ARRAY(SELECT id FROM api_keys"
+            " WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))"
+            " RETURNING 1",
             now,
             limit,
         )

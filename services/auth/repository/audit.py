@@ -163,9 +163,9 @@ class Audit:
     async def purge(self, limit: int) -> int:
         """Removes at most `limit` rows that were given up, the earliest first; returns how many."""
         tag: str = await self._connection.execute(
-            "DELETE FROM audit_events WHERE sequence IN (SELECT sequence FROM audit_events"
-            " WHERE sequence <= (SELECT purged_until FROM audit_head)"
-            " ORDER BY sequence LIMIT $1 FOR UPDATE SKIP LOCKED)",
+            "DELETE FROM audit_events WHERE sequence = ANY (ARRAY(SELECT sequence"
+            " FROM audit_events WHERE sequence <= (SELECT purged_until FROM audit_head)"
+            " ORDER BY sequence LIMIT $1 FOR UPDATE SKIP LOCKED))",
             limit,
         )
         return int(tag.removeprefix("DELETE "))

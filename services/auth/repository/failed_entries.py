@@ -46,9 +46,9 @@ class FailedEntries:
     async def purge(self, now: datetime, limit: int) -> int:
         """Removes at most `limit` past their time; returns how many."""
         rows = await self._connection.fetch(
-            "DELETE FROM failed_entries WHERE (source, subject) IN (SELECT source, subject"
+            "DELETE FROM failed_entries WHERE ctid = ANY (ARRAY(SELECT ctid"
             " FROM failed_entries WHERE expires_at < $1 ORDER BY expires_at LIMIT $2"
-            " FOR UPDATE SKIP LOCKED) RETURNING 1",
+            " FOR UPDATE SKIP LOCKED)) RETURNING 1",
             now,
             limit,
         )

@@ -61,8 +61,9 @@ class Guesses:
     async def purge(self, now: datetime, limit: int) -> int:
         """Removes at most `limit` counters past their time; returns how many."""
         rows = await self._connection.fetch(
-            "DELETE FROM failed_guesses WHERE subject IN (SELECT subject FROM failed_guesses"
-            " WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
+            "DELETE FROM failed_guesses WHERE subject = ANY (ARRAY(SELECT subject"
+            " FROM failed_guesses WHERE expires_at < $1 ORDER BY expires_at LIMIT $2"
+            " FOR UPDATE SKIP LOCKED))"
             " RETURNING 1",
             now,
             limit,

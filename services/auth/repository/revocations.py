@@ -49,8 +49,8 @@ class Revocations:
     async def purge(self, before: datetime, limit: int) -> int:
         """Removes at most `limit` from before that time; returns how many."""
         rows = await self._connection.fetch(
-            "DELETE FROM revocations WHERE sequence IN (SELECT sequence FROM revocations"
-            " WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
+            "DELETE FROM revocations WHERE sequence = ANY (ARRAY(SELECT sequence FROM revocations"
+            " WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING 1",
             before,
             limit,
         )

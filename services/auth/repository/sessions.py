@@ -133,8 +133,9 @@ class Sessions:
     async def purge(self, now: datetime, limit: int) -> int:
         """Removes at most `limit` rows whose refresh token is past its time; returns how many."""
         rows = await self._connection.fetch(
-            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE idle_expires_at < $1"
-            " ORDER BY idle_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1",
+            "DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM sessions"
+            " WHERE idle_expires_at < $1 ORDER BY idle_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))"
+            " RETURNING 1",
             now,
             limit,
         )

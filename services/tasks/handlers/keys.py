@@ -20,6 +20,7 @@ from services.tasks.usecases.tasks import Creator, Finder
 from shared.batches import Batches
 from shared.database import Store
 from shared.groups import Groups
+from shared.sealing import SealingKeys
 
 ANSWERS: web.AppKey[Store[AnswerRepository]] = web.AppKey("answers", Store)
 TASKS: web.AppKey[Store[TaskRepository]] = web.AppKey("tasks", Store)
@@ -31,6 +32,7 @@ IMPORTS: web.AppKey[Store[ImportRepository]] = web.AppKey("imports", Store)
 IMPORT_TURNS: web.AppKey[asyncio.Semaphore] = web.AppKey("import_turns", asyncio.Semaphore)
 PAGES: web.AppKey[Pages] = web.AppKey("pages", Pages)
 REVISIONS: web.AppKey[Revisions] = web.AppKey("revisions", Batches)
+SEALING: web.AppKey[SealingKeys] = web.AppKey("sealing", SealingKeys)
 STRICT: web.AppKey[bool] = web.AppKey("strict", bool)
 TRASH: web.AppKey[Store[TrashRepository]] = web.AppKey("trash", Store)
 TRASH_KEPT: web.AppKey[timedelta] = web.AppKey("trash_kept", timedelta)

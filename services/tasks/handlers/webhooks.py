@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from services.tasks.handlers.keys import WEBHOOKS
+from services.tasks.handlers.keys import SEALING, WEBHOOKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
 from services.tasks.handlers.pages import page_links
 from services.tasks.repository.webhooks import Webhook
@@ -18,7 +18,7 @@ from shared.endpoints import Given
 
 async def create_webhook(request: web.Request, given: Given) -> Reply:
     webhook = await webhooks.create_webhook(
-        request.app[WEBHOOKS], owner_of(request, given), given.body
+        request.app[WEBHOOKS], request.app[SEALING], owner_of(request, given), given.body
     )
     location = f"{PUBLIC_PREFIX}/v2/webhooks/{webhook.id}"
     return Reply(_with_secret(webhook), headers={"Location": location})
@@ -54,7 +54,10 @@ async def delete_webhook(request: web.Request, given: Given) -> Reply:
 
 async def rotate_secret(request: web.Request, given: Given) -> Reply:
     webhook = await webhooks.rotate_secret(
-        request.app[WEBHOOKS], owner_of(request, given), given.path["webhook_id"]
+        request.app[WEBHOOKS],
+        request.app[SEALING],
+        owner_of(request, given),
+        given.path["webhook_id"],
     )
     return Reply(_with_secret(webhook))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -46,6 +46,14 @@ class Delivery(NamedTuple):
     created_at: datetime
 
 
+class StoredSecrets(NamedTuple):
+    """The secrets of one webhook as they are stored."""
+
+    id: UUID
+    secret: bytes
+    previous_secret: bytes | None
+
+
 _COLUMNS = ", ".join(Webhook._fields)
 _PLACES = ", ".join(f"${at}" for at in range(1, len(Webhook._fields) + 1))
 _DELIVERY = ", ".join(f"deliveries.{name}" for name in Delivery._fields)
@@ -74,6 +82,18 @@ _RANGE_AGAIN = """
         FROM chosen WHERE deliveries.id = chosen.id RETURNING created_at
     )
     SELECT count(*), max(created_at) FROM again
+"""
+
+
+# Deliveries refer to their webhook: a stronger lock would keep changes of tasks waiting.
+_SECRETS = """
+    SELECT id, secret, previous_secret FROM webhooks WHERE id > $1
+    ORDER BY id LIMIT $2 FOR NO KEY UPDATE
+"""
+_SAVE_SECRETS = """
+    UPDATE webhooks SET secret = given.secret, previous_secret = given.previous_secret
+    FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS given (id, secret, previous_secret)
+    WHERE webhooks.id = given.id
 """
 
 
@@ -120,6 +140,16 @@ class WebhookRepository:
         await self._connection.execute(
             f"UPDATE webhooks SET {assignments} WHERE id = $1", webhook_id, *fields.values()
         )
+
+    async def secrets_after(self, webhook_id: UUID, limit: int) -> list[StoredSecrets]:
+        """The secrets of the next webhooks by id, ours to change until the transaction ends."""
+        rows = await self._connection.fetch(_SECRETS, webhook_id, limit)
+        return [StoredSecrets._make(row) for row in rows]
+
+    async def save_secrets(self, changed: Sequence[StoredSecrets]) -> None:
+        """Writes these secrets."""
+        columns = [list(column) for column in zip(*changed, strict=True)]
+        await self._connection.execute(_SAVE_SECRETS, *columns)
 
     async def delete(self, owner_id: UUID, webhook_id: UUID) -> bool:
         """Removes the owner's webhook with its deliveries; whether there was one."""

@@ -8,13 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from services.tasks.domain import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
 from services.tasks.repository.webhooks import Delivery, Webhook, WebhookRepository
 from services.tasks.webhooks.message import TEST
+from services.tasks.webhooks.secrets import WebhookSecret, place_of
 from services.tasks.webhooks.signature import new_secret
 from shared.clock import utc_now
 from shared.database import Store
 from shared.ids import uuid7
+from shared.sealing import CannotUnseal, SealingKeys
+
+log = structlog.get_logger(__name__)
 
 MAX_WEBHOOKS = 20
 # How long deliveries are signed with the old secret as well.
@@ -34,11 +40,13 @@ class Redelivered:
     next: datetime | None
 
 
-async def create_webhook(webhooks: Webhooks, owner_id: UUID, fields: Mapping[str, Any]) -> Webhook:
-    """Raises TooManyWebhooks."""
-    now = utc_now()
+async def create_webhook(
+    webhooks: Webhooks, keys: SealingKeys, owner_id: UUID, fields: Mapping[str, Any]
+) -> Webhook:
+    """The webhook, its secret readable. Raises TooManyWebhooks."""
+    now, webhook_id, secret = utc_now(), uuid7(), new_secret()
     webhook = Webhook(
-        id=uuid7(),
+        id=webhook_id,
         owner_id=owner_id,
         url=fields["url"],
         events=fields["events"],
@@ -48,7 +56,7 @@ async def create_webhook(webhooks: Webhooks, owner_id: UUID, fields: Mapping[str
         failing_since=None,
         created_at=now,
         updated_at=now,
-        secret=new_secret(),
+        secret=keys.seal(secret, place_of(webhook_id, WebhookSecret.PRESENT)),
         previous_secret=None,
         previous_secret_until=None,
     )
@@ -57,7 +65,7 @@ async def create_webhook(webhooks: Webhooks, owner_id: UUID, fields: Mapping[str
         if len(await repository.of_owner(owner_id)) >= MAX_WEBHOOKS:
             raise TooManyWebhooks(MAX_WEBHOOKS)
         await repository.add(webhook)
-    return webhook
+    return webhook._replace(secret=secret)
 
 
 async def list_webhooks(webhooks: Webhooks, owner_id: UUID) -> list[Webhook]:
@@ -92,22 +100,25 @@ async def delete_webhook(webhooks: Webhooks, owner_id: UUID, webhook_id: UUID) -
             raise WebhookNotFound
 
 
-async def rotate_secret(webhooks: Webhooks, owner_id: UUID, webhook_id: UUID) -> Webhook:
+async def rotate_secret(
+    webhooks: Webhooks, keys: SealingKeys, owner_id: UUID, webhook_id: UUID
+) -> Webhook:
     """Signs with a new secret from now on, and with the old one too for a while.
 
-    Raises WebhookNotFound.
+    Returns the webhook, its secret readable. Raises WebhookNotFound.
     """
+    secret = new_secret()
     async with webhooks.begin() as repository:
         before = await _find(repository, owner_id, webhook_id, lock=True)
         now = utc_now()
         changes: dict[str, Any] = {
-            "secret": new_secret(),
-            "previous_secret": before.secret,
+            "secret": keys.seal(secret, place_of(webhook_id, WebhookSecret.PRESENT)),
+            "previous_secret": _moved_back(keys, before),
             "previous_secret_until": now + OVERLAP,
             "updated_at": now,
         }
         await repository.save(webhook_id, changes)
-    return before._replace(**changes)
+    return before._replace(**changes)._replace(secret=secret)
 
 
 async def send_test(webhooks: Webhooks, owner_id: UUID, webhook_id: UUID) -> Delivery:
@@ -157,6 +168,19 @@ async def redeliver_range(
             webhook_id, since, until or utc_now(), states, MAX_AGAIN
         )
     return Redelivered(count, last if count == MAX_AGAIN else None)
+
+
+def _moved_back(keys: SealingKeys, webhook: Webhook) -> bytes | None:
+    """The present secret, sealed for the column of the previous one.
+
+    None when it cannot be read: then a rotation is the way out, so it must not fail.
+    """
+    try:
+        secret = keys.unseal(webhook.secret, place_of(webhook.id, WebhookSecret.PRESENT))
+    except CannotUnseal as error:
+        log.error("webhook_secret_unreadable", reason=str(error))
+        return None
+    return keys.seal(secret, place_of(webhook.id, WebhookSecret.PREVIOUS))
 
 
 async def _find(

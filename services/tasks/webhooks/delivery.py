@@ -14,11 +14,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from services.tasks.repository.deliveries import Claim, DeliveryQueue
 from services.tasks.webhooks.message import body_of
 from services.tasks.webhooks.schedule import give_up_after, pause_seconds
+from services.tasks.webhooks.secrets import WebhookSecret, place_of
 from services.tasks.webhooks.sender import Outcome, Sender
 from services.tasks.webhooks.signature import sign
 from shared.clock import utc_now
 from shared.database import Store
 from shared.errors import ServiceUnavailable
+from shared.sealing import CannotUnseal, SealingKeys
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +63,7 @@ class Delivery:
     def __init__(
         self,
         queue: Store[DeliveryQueue],
+        keys: SealingKeys,
         sender: Sender,
         metrics: DeliveryMetrics,
         *,
@@ -69,6 +72,7 @@ class Delivery:
         poll_seconds: float,
     ) -> None:
         self._queue = queue
+        self._keys = keys
         self._sender = sender
         self._metrics = metrics
         self._scale = scale
@@ -126,24 +130,34 @@ class Delivery:
                     claims = await queue.claim(webhook_id, AT_ONCE, self._lease)
                 if not claims:
                     return
-                outcomes = await asyncio.gather(*map(self._attempt, claims))
+                outcomes = await asyncio.gather(*map(partial(self._attempt, webhook_id), claims))
                 await self._book(webhook_id, list(zip(claims, outcomes, strict=True)))
         except ServiceUnavailable:
             # What was claimed comes up again when its lease is over.
             log.warning("deliveries_put_off", webhook_id=str(webhook_id))
 
-    async def _attempt(self, claim: Claim) -> Outcome:
+    async def _attempt(self, webhook_id: UUID, claim: Claim) -> Outcome:
         body = body_of(claim)
-        keys = (
-            [claim.secret]
-            if claim.previous_secret is None
-            else [
-                claim.secret,
-                claim.previous_secret,
-            ]
-        )
-        headers = sign(keys, str(claim.event_id), int(time.time()), body)
+        try:
+            secrets = self._secrets(webhook_id, claim)
+        except CannotUnseal as error:
+            # The operator may bring the key back, so the delivery keeps its schedule.
+            log.error("webhook_secret_unreadable", reason=str(error))
+            return Outcome(None, "The signing secret cannot be read.")
+        headers = sign(secrets, str(claim.event_id), int(time.time()), body)
         return await self._sender.send(claim.url, headers, body)
+
+    def _secrets(self, webhook_id: UUID, claim: Claim) -> list[bytes]:
+        """What the attempt is signed with, the present secret first. Raises CannotUnseal."""
+        stored = {
+            WebhookSecret.PRESENT: claim.secret,
+            WebhookSecret.PREVIOUS: claim.previous_secret,
+        }
+        return [
+            self._keys.unseal(value, place_of(webhook_id, column))
+            for column, value in stored.items()
+            if value is not None
+        ]
 
     async def _book(self, webhook_id: UUID, results: list[tuple[Claim, Outcome]]) -> None:
         good = [(claim, outcome) for claim, outcome in results if outcome.good]

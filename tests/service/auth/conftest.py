@@ -17,17 +17,23 @@ from prometheus_client import CollectorRegistry
 from pytest_aiohttp.plugin import AiohttpClient
 
 from services.auth.app import build
-from services.auth.keys import thumbprint
+from services.auth.key_pairs import thumbprint
 from services.auth.repository.keys import Keys
 from services.auth.settings import Settings
 from shared.app import create_app
 from shared.clock import utc_now
+from tests.sealing import OLD
 from tests.tokens import private_key
 
 PASSWORD = "seven-lazy-otters-paint"
 # A busy machine must not make a test see 503; those about it say what they need.
 SERVICE_KEY = "the-service-key-of-the-tests-only"
-PATIENT = {"service_credentials": SERVICE_KEY, "hash_queue": 200, "hash_queue_seconds": 60.0}
+PATIENT = {
+    "service_credentials": SERVICE_KEY,
+    "encryption_keys": OLD,
+    "hash_queue": 200,
+    "hash_queue_seconds": 60.0,
+}
 _NUMBERS = itertools.count()
 Client = TestClient[web.Request, web.Application]
 

@@ -6,7 +6,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives import serialization
 
-from services.auth.keys import thumbprint
+from services.auth.key_pairs import thumbprint
 from tests.service.auth.conftest import Auth
 from tests.tokens import private_key
 

@@ -5,7 +5,8 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from services.auth.keys import Seal, thumbprint
+from services.auth.key_pairs import thumbprint
+from services.auth.keys import Seal
 from shared.jwks import parse_key_set
 from tests.service.auth.conftest import Auth, Start
 
@@ -19,7 +20,12 @@ async def add_key(auth: Auth, state: str) -> str:
         serialization.NoEncryption(),
     )
     kid = thumbprint(key.public_key())
-    await auth.sql("INSERT INTO signing_keys VALUES ($1, $2, $3, now())", kid, private, state)
+    await auth.sql(
+        "INSERT INTO signing_keys (kid, private_key, state, created_at) VALUES ($1, $2, $3, now())",
+        kid,
+        private,
+        state,
+    )
     return kid
 
 

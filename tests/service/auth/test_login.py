@@ -1,9 +1,13 @@
 import asyncio
+import threading
 from collections import Counter
 
+import bcrypt
+import pytest
 from argon2 import PasswordHasher
 
-from tests.service.auth.conftest import PASSWORD, Auth, Start, details_of, error_of
+from services.auth.handlers import PASSWORDS
+from tests.service.auth.conftest import PASSWORD, Auth, Start, details_of, error_of, eventually
 
 WRONG = "seven-lazy-badgers-sing"
 
@@ -81,9 +85,16 @@ async def test_passwords_are_taken_as_they_are_but_for_how_accents_are_composed(
     assert (await auth.log_in("ada@example.com", "  café-au-lait  ")).status == 401
 
 
-async def test_a_hash_of_older_parameters_is_renewed_by_a_login(auth: Auth) -> None:
+@pytest.mark.parametrize(
+    "old",
+    [
+        PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD),
+        bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode(),
+    ],
+    ids=["older parameters", "bcrypt"],
+)
+async def test_a_hash_of_another_kind_is_renewed_by_a_login(auth: Auth, old: str) -> None:
     await auth.register("ada@example.com")
-    old = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
     await auth.sql("UPDATE users SET password_hash = $1", old)
     assert (await auth.log_in("ada@example.com", WRONG)).status == 401
     [row] = await auth.sql("SELECT password_hash FROM users")
@@ -117,6 +128,29 @@ async def test_more_logins_than_can_wait_are_shed_with_a_time_to_come_back(start
             assert int(answer.headers["Retry-After"]) >= 1
     # None of those that were turned away counts as a wrong guess.
     assert await auth.sql("SELECT 1 FROM failed_guesses") == []
+
+
+async def test_while_logins_wait_for_a_thread_the_loop_serves_everybody_else(start: Start) -> None:
+    auth = await start(hash_workers=1, hash_queue=5)
+    token = (await auth.register("ada@example.com"))["access_token"]
+    governor, release = auth.client.app[PASSWORDS]._governor, threading.Event()
+    holding = asyncio.create_task(governor.run("hash", release.wait))
+    logins = [asyncio.create_task(auth.log_in("ada@example.com")) for _ in range(30)]
+
+    async def shed() -> bool:
+        return auth.metric("hash_shed_total") == 25
+
+    await eventually(shed)
+    # The only thread that hashes stands still, and five logins wait for it.
+    assert auth.metric("hash_queue_depth") == 5
+    for _ in range(20):
+        assert (await auth.profile(token)).status == 200
+        assert (await auth.client.get("/.well-known/jwks.json")).status == 200
+    assert sum(task.done() for task in logins) == 25
+    release.set()
+    await holding
+    statuses = Counter([(await task).status for task in logins])
+    assert statuses == {503: 25, 200: 5}
 
 
 async def test_logins_are_counted_by_outcome(auth: Auth) -> None:

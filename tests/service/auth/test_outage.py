@@ -24,8 +24,13 @@ async def test_without_the_database_every_operation_says_so_and_lets_nobody_in(
     auth = await start(database_url=proxy.url)
     grant = await auth.register("ada@example.com")
     token = grant["access_token"]
+    made = await auth.post("api-keys", {"name": "k"}, token=token)
+    service = {"X-Service-Token": (await (await auth.service_token()).json())["access_token"]}
+    key = (await made.json())["key"]
     await proxy.shut()
     answers = [
+        await auth.client.post("/internal/exchange", json={"api_key": key}, headers=service),
+        await auth.client.get("/internal/revocations", headers=service),
         await auth.log_in("ada@example.com"),
         await auth.log_in("nobody@example.com"),
         await auth.refresh(grant["refresh_token"]),
@@ -46,6 +51,9 @@ async def test_without_the_database_every_operation_says_so_and_lets_nobody_in(
     await proxy.listen()
     assert (await auth.log_in("ada@example.com")).status == 200
     assert (await auth.refresh(grant["refresh_token"])).status == 200
+    assert (
+        await auth.client.post("/internal/exchange", json={"api_key": key}, headers=service)
+    ).status == 200
 
 
 async def test_a_guess_that_cannot_be_settled_gets_no_verdict(start: Start, proxy: Proxy) -> None:

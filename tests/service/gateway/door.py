@@ -34,6 +34,7 @@ class Upstream:
     answers: dict[str, Handler] = field(default_factory=dict)
     seen: list[web.Request] = field(default_factory=list)
     url: str = ""
+    key_set_fetches: int = 0
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(request)
@@ -47,6 +48,7 @@ class Upstream:
         return web.Response()
 
     async def jwks(self, _request: web.Request) -> web.StreamResponse:
+        self.key_set_fetches += 1
         return web.Response(body=tokens.key_set(tokens.KEY_ID), content_type="application/json")
 
 

@@ -11,6 +11,7 @@ from shared.app import create_app
 from shared.identity import Role
 from shared.server import ApiRunner
 from tests import tokens
+from tests.sealing import OLD
 from tests.service.tasks.client import Client, address_of
 from tests.service.tasks.receiver import Receiver
 
@@ -18,7 +19,7 @@ from tests.service.tasks.receiver import Receiver
 @pytest.fixture
 async def base_url(tasks_database_url: str) -> AsyncIterator[str]:
     """Where the service listens."""
-    settings = Settings(database_url=tasks_database_url)
+    settings = Settings(database_url=tasks_database_url, encryption_keys=OLD)
     service = build(settings, key_source=tokens.Keys(tokens.KEY_ID))
     runner = ApiRunner(create_app(service, settings), shutdown_timeout=1.0)
     await runner.setup()
@@ -82,6 +83,7 @@ def settings(tasks_database_url: str) -> Settings:
     return Settings(
         database_url=tasks_database_url,
         environment="development",
+        encryption_keys=OLD,
         worker_ops_port=0,
         webhooks_allow_private=True,
         webhooks_schedule_scale=0.0,

@@ -1,6 +1,7 @@
 import base64
 from collections.abc import Iterator
 
+import bcrypt
 import pytest
 from argon2 import PasswordHasher
 from prometheus_client import CollectorRegistry
@@ -46,7 +47,12 @@ def checks(registry: CollectorRegistry) -> float:
         "$argon2id$v=19$m=19456,t=2,p=16777215$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAA",
         "$argon2i$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAA",
         "$argon2id$v=19$m=19456,t=2,p=1$not base64$AAAA",
-        "$2b$12$abcdefghijklmnopqrstuuAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$2b$04$abcdefghijklmnopqrstuuAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$2b$13$abcdefghijklmnopqrstuuAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$2b$31$abcdefghijklmnopqrstuuAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$2x$04$abcdefghijklmnopqrstuuAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$2b$04$abcdefghijklmnopqrstuu",
+        "$2b$04$!!!!!!!!!!!!!!!!!!!!!!AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "pepper=gone$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAA",
         "pepper=",
     ],
@@ -76,6 +82,24 @@ async def test_a_hash_of_other_parameters_is_right_and_outdated(passwords: Passw
     stored = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
     assert await passwords.verify(PASSWORD, stored)
     assert passwords.is_outdated(stored)
+
+
+@pytest.mark.parametrize("form", ["$2a$", "$2b$", "$2y$"])
+async def test_a_hash_of_bcrypt_is_checked_and_outdated(passwords: Passwords, form: str) -> None:
+    made = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    stored = form + made.removeprefix("$2b$")
+    assert await passwords.verify(PASSWORD, stored)
+    for wrong in ("", PASSWORD + " ", PASSWORD[:-1], PASSWORD + "\x00"):
+        assert not await passwords.verify(wrong, stored)
+    assert passwords.is_outdated(stored)
+    assert (await passwords.hash(PASSWORD)).startswith("$argon2id$")
+
+
+async def test_bcrypt_takes_no_password_that_it_would_cut_off(passwords: Passwords) -> None:
+    stored = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
+    assert await passwords.verify("x" * 72, stored)
+    assert not await passwords.verify("x" * 73, stored)
+    assert not await passwords.verify("x" * 71 + "é", stored)
 
 
 async def test_a_pepper_is_needed_to_verify_and_can_be_replaced(governor: HashGovernor) -> None:

@@ -4,6 +4,7 @@ from services.auth.app import start
 from services.auth.settings import Settings
 from shared.process import StartRefused
 from shared.settings import SettingsError, load
+from tests.sealing import OLD
 
 URL = "postgresql://auth:a-long-random-one@db/auth"
 
@@ -13,6 +14,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AUTH_DATABASE_URL", "ENVIRONMENT", "PASSWORD_PEPPERS", "AUTH_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SERVICE_CREDENTIAL", "k" * 32)
+    monkeypatch.setenv("ENCRYPTION_KEYS", OLD)
 
 
 def test_production_needs_a_service_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,3 +76,25 @@ def test_a_good_password_or_none_is_taken(monkeypatch: pytest.MonkeyPatch, url: 
     settings = load(Settings)
     assert settings.database_url == url
     assert url not in repr(settings)
+
+
+def test_production_needs_encryption_keys_and_time_for_a_new_key_to_get_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AUTH_DATABASE_URL", URL)
+    monkeypatch.delenv("ENCRYPTION_KEYS")
+    monkeypatch.setenv("SIGNING_KEY_PUBLISH_SECONDS", "299")
+    with pytest.raises(SettingsError) as caught:
+        load(Settings)
+    assert set(caught.value.problems) == {"ENCRYPTION_KEYS", "SIGNING_KEY_PUBLISH_SECONDS"}
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    assert load(Settings).key_life.publish.total_seconds() == 299
+
+
+@pytest.mark.parametrize(("life", "kept"), [("900", 970), ("60", 370)])
+def test_a_key_outlives_all_that_it_signed(
+    monkeypatch: pytest.MonkeyPatch, life: str, kept: int
+) -> None:
+    monkeypatch.setenv("AUTH_DATABASE_URL", URL)
+    monkeypatch.setenv("ACCESS_TOKEN_SECONDS", life)
+    assert load(Settings).key_life.keep.total_seconds() == kept

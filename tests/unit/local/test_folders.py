@@ -10,10 +10,11 @@ from deploy.local.errors import CannotRun
 from deploy.local.folders import (
     hand_over,
     hold_alone,
+    own_secrets,
     private_folder,
-    service_credential,
     socket_folder,
 )
+from shared.sealing import check_sealing_keys
 
 
 def test_a_short_path_keeps_its_sockets_inside(tmp_path: Path) -> None:
@@ -62,8 +63,10 @@ def test_a_lock_is_held_by_one_and_free_after_him(tmp_path: Path) -> None:
         assert lock.read_text() == f"{os.getpid()}\n"
 
 
-def test_the_service_key_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
-    made = service_credential(tmp_path)
-    assert len(made) >= 32
-    assert service_credential(tmp_path) == made
-    assert stat.S_IMODE((tmp_path / "service_credential").stat().st_mode) == 0o600
+def test_secrets_of_its_own_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
+    made = own_secrets(tmp_path)
+    assert len(made["SERVICE_CREDENTIAL"]) >= 32
+    check_sealing_keys(made["ENCRYPTION_KEYS"])
+    assert own_secrets(tmp_path) == made
+    for name in made:
+        assert stat.S_IMODE((tmp_path / name.lower()).stat().st_mode) == 0o600

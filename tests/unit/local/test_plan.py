@@ -44,7 +44,7 @@ def test_a_port_that_a_program_does_not_open_may_be_taken() -> None:
 
 def test_the_environment_wires_the_services_to_each_other() -> None:
     plan = Plan.read(FREE | {"LOG_LEVEL": "DEBUG", "REDIS_URL": ""}, PROGRAMS)
-    environment = plan.environment({"auth": "postgresql://embedded/auth"})
+    environment = plan.environment({"auth": "postgresql://embedded/auth"}, {})
     auth = f"http://127.0.0.1:{plan.ports['AUTH_PORT']}"
     assert environment["AUTH_UPSTREAM"] == auth
     assert environment["AUTH_INTERNAL_URL"] == auth
@@ -67,13 +67,13 @@ def test_the_environment_wires_the_services_to_each_other() -> None:
 def test_a_service_key_of_ones_own_wins_over_the_one_that_was_made(
     given: dict[str, str], expected: str | None
 ) -> None:
-    environment = Plan.read(FREE | given, PROGRAMS).environment({}, "made")
+    environment = Plan.read(FREE | given, PROGRAMS).environment({}, {"SERVICE_CREDENTIAL": "made"})
     assert environment.get("SERVICE_CREDENTIAL") == expected
 
 
 def test_what_is_given_wins_over_what_is_derived() -> None:
     given = {"AUTH_UPSTREAM": "http://a,http://b", "ENVIRONMENT": "production"}
-    environment = Plan.read(FREE | given, PROGRAMS).environment({})
+    environment = Plan.read(FREE | given, PROGRAMS).environment({}, {})
     assert environment["AUTH_UPSTREAM"] == "http://a,http://b"
     assert environment["ENVIRONMENT"] == "production"
 

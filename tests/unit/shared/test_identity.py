@@ -177,9 +177,24 @@ async def test_no_keys_at_all_is_not_the_callers_fault() -> None:
         async def key(self, key_id: str) -> None:
             raise ServiceUnavailable
 
+        def has(self, key_id: str) -> bool:
+            return False
+
     strict = AccessTokenVerifier(Away(), issuer=ISSUER, audience=AUDIENCE)
     with pytest.raises(ServiceUnavailable):
         await strict.verify(token())
+
+
+async def test_a_remembered_token_is_forgotten_with_the_key_that_verified_it() -> None:
+    keys = Keys(KEY_ID)
+    strict = AccessTokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE)
+    given = token()
+    await strict.verify(given)
+    assert strict.cached(given) is not None
+    keys.withdraw(KEY_ID)
+    assert strict.cached(given) is None
+    with pytest.raises(InvalidToken):
+        await strict.verify(given)
 
 
 async def test_the_principal_of_a_good_token() -> None:

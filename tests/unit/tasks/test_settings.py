@@ -4,10 +4,14 @@ import pytest
 
 from services.tasks.settings import Settings
 from shared.settings import SettingsError, load
+from tests.sealing import OLD
 
 
-def test_the_database_is_all_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_for_development_the_database_is_all_that_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TASKS_DATABASE_URL", "postgresql://u:secret-t7hKq@db/tasks")
+    monkeypatch.setenv("ENVIRONMENT", "development")
     settings = load(Settings)
     assert (settings.port, settings.ops_port, settings.worker_ops_port) == (8082, 9082, 9083)
     assert settings.trash_days == 30
@@ -32,3 +36,16 @@ def test_every_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         "TRASH_DAYS",
         "TASKS_DATABASE_POOL",
     }
+
+
+def test_production_needs_keys_that_encrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKS_DATABASE_URL", "postgresql://u:secret-t7hKq@db/tasks")
+    with pytest.raises(SettingsError) as refused:
+        load(Settings)
+    assert set(refused.value.problems) == {"ENCRYPTION_KEYS"}
+    monkeypatch.setenv("ENCRYPTION_KEYS", OLD)
+    assert OLD not in repr(load(Settings))
+    monkeypatch.setenv("ENCRYPTION_KEYS", f"k1:{'A' * 44}")
+    with pytest.raises(SettingsError) as refused:
+        load(Settings)
+    assert set(refused.value.problems) == {"ENCRYPTION_KEYS"}

@@ -1,0 +1,153 @@
+"""`python -m bench.logins`: many logins at the same moment, and what else auth can do meanwhile.
+
+Starts the system as `make run` does. While the logins wait for a thread that hashes, the ops port
+of auth is asked whether it lives, one question after the other, and its memory is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+from bench.machine import Cores
+from bench.processes import NotMeasured, resident_bytes
+from bench.revocation import at_share
+from bench.system import running_system
+from bench.wire import Request
+
+PAUSE_SECONDS = 0.005
+WANTED_P99_MS = 50.0
+MIB = 1024 * 1024
+
+
+@dataclass
+class Storm:
+    """What came of the logins: status and arrival of each, and what was seen meanwhile."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    without_retry_after: int = 0
+    served: list[int] = field(default_factory=list)
+    live_seconds: list[float] = field(default_factory=list)
+    peak_bytes: int = 0
+
+    @property
+    def out_of_order(self) -> int:
+        """Logins that were answered before one that had been sent at least ten places earlier."""
+        highest, count = -1, 0
+        for place in self.served:
+            count += place < highest - 10
+            highest = max(highest, place)
+        return count
+
+
+async def storm(login: Request, live: str, pid: int, count: int) -> Storm:
+    """Sends `count` logins at once and returns when all are answered."""
+    seen = Storm()
+    async with ClientSession(
+        cookie_jar=DummyCookieJar(),
+        connector=TCPConnector(limit=0),
+        timeout=ClientTimeout(total=120),
+    ) as session:
+        watching = asyncio.create_task(_watch(seen, live, pid))
+        await asyncio.gather(*(_log_in(session, login, seen, place) for place in range(count)))
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    return seen
+
+
+async def at_rest(live: str, pid: int) -> list[float]:
+    """What the same question takes when nobody logs in; seconds, sorted."""
+    seen = Storm()
+    watching = asyncio.create_task(_watch(seen, live, pid))
+    await asyncio.sleep(3)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    return sorted(seen.live_seconds)
+
+
+async def _log_in(session: ClientSession, login: Request, seen: Storm, place: int) -> None:
+    async with session.post(login.url, headers=login.headers, data=login.body) as answer:
+        await answer.read()
+    seen.statuses[answer.status] += 1
+    if answer.status == 200:
+        seen.served.append(place)
+    elif "Retry-After" not in answer.headers:
+        seen.without_retry_after += 1
+
+
+async def _watch(seen: Storm, live: str, pid: int) -> None:
+    async with ClientSession() as session:
+        while True:
+            began = time.perf_counter()
+            async with session.get(live) as answer:
+                await answer.read()
+                if answer.status != 200:
+                    raise NotMeasured(f"{live} answered {answer.status}")
+            seen.live_seconds.append(time.perf_counter() - began)
+            seen.peak_bytes = max(seen.peak_bytes, resident_bytes(pid))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def figures_of(seen: Storm, before: int, after: int) -> dict[str, float | int]:
+    """The figures by name; memory in MiB, times in milliseconds."""
+    ordered = sorted(seen.live_seconds)
+    return {
+        "logins_served": seen.statuses[200],
+        "logins_shed_503": seen.statuses[503],
+        "other_answers": seen.statuses.total() - seen.statuses[200] - seen.statuses[503],
+        "shed_without_retry_after": seen.without_retry_after,
+        "served_out_of_order": seen.out_of_order,
+        "live_asked": len(ordered),
+        "live_p50_ms": at_share(ordered, 0.5),
+        "live_p99_ms": at_share(ordered, 0.99),
+        "live_max_ms": at_share(ordered, 1.0),
+        "memory_before_mib": round(before / MIB, 1),
+        "memory_peak_mib": round(seen.peak_bytes / MIB, 1),
+        "memory_after_mib": round(after / MIB, 1),
+    }
+
+
+def main() -> int:
+    """Prints the figures; returns 1 when they are not as they must be."""
+    parser = argparse.ArgumentParser(prog="bench.logins", description=__doc__)
+    parser.add_argument("--count", type=int, default=200, help="logins at once")
+    parser.add_argument("--rounds", type=int, default=3, help="storms, one after the other")
+    options = parser.parse_args()
+    good = True
+    with tempfile.TemporaryDirectory(prefix="tasklane-bench-") as name:
+        try:
+            cores = Cores.split()
+            # The load is next to nothing: what is measured has the whole machine.
+            everything = cores.measured | cores.load
+            with running_system(Path(name) / "system", everything) as system:
+                ports = json.loads((system.data / "run.json").read_text())["ports"]
+                live = f"http://127.0.0.1:{ports['AUTH_OPS_PORT']}/health/live"
+                pid = system.pids["auth"]
+                idle = asyncio.run(at_rest(live, pid))
+                print(f"at rest: live_p99_ms {at_share(idle, 0.99)}, of {len(idle)}")
+                for number in range(1, options.rounds + 1):
+                    before = resident_bytes(pid)
+                    seen = asyncio.run(storm(system.requests["login"], live, pid, options.count))
+                    figures = figures_of(seen, before, resident_bytes(pid))
+                    print(f"storm {number}")
+                    for label, value in figures.items():
+                        print(f"  {label:26} {value}")
+                    good &= not figures["other_answers"] and not seen.without_retry_after
+                    good &= figures["live_p99_ms"] < WANTED_P99_MS
+        except NotMeasured as error:
+            print(f"cannot measure: {error}", file=sys.stderr)
+            return 1
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,33 @@
+"""A token that can be verified here costs auth nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from tests import tokens
+from tests.service.gateway.door import GENEROUS, door, upstream
+
+TOKENS, USES = 20, 5
+
+
+async def test_verified_tokens_flow_without_a_request_to_auth(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(GENEROUS)
+    async with contextlib.AsyncExitStack() as stack:
+        auth, tasks = [await stack.enter_async_context(upstream()) for _ in range(2)]
+        settings = {"auth_upstream": auth.url, "tasks_upstream": tasks.url}
+        opened = await stack.enter_async_context(door(config, tasks, **settings))
+        given = [tokens.token(jti=f"token-{number}") for number in range(TOKENS)]
+        forged = tokens.token(key="another", headers={"kid": tokens.KEY_ID})
+        answers = await asyncio.gather(
+            *(opened.get("/api/v2/tasks", token=token) for token in given * USES)
+        )
+        refused = [(await opened.get("/api/v2/tasks", token=forged))[0].status for _ in range(3)]
+    assert {answer.status for answer, _ in answers} == {200}
+    assert refused == [401] * 3
+    assert len(tasks.seen) == TOKENS * USES
+    assert [request.path for request in auth.seen if not request.path.startswith("/health")] == []
+    # The key set was fetched in the background, not for each token.
+    assert auth.key_set_fetches <= 2

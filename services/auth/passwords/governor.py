@@ -86,10 +86,24 @@ class HashGovernor:
             finally:
                 self._duration.labels(operation).observe(time.perf_counter() - began)
 
-        def give_back(_done: Future[T]) -> None:
+        answered: asyncio.Future[T] = loop.create_future()
+
+        def settle(done: Future[T]) -> None:
+            # First the turn, then the answer: whoever is answered finds the thread free.
+            self._free.release()
+            if answered.done():
+                return
+            if done.cancelled():
+                answered.cancel()
+            elif (error := done.exception()) is not None:
+                answered.set_exception(error)
+            else:
+                answered.set_result(done.result())
+
+        def give_back(done: Future[T]) -> None:
             # The thread may finish after its caller, or even the loop, has gone.
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._free.release)
+                loop.call_soon_threadsafe(settle, done)
 
         try:
             running = self._executor.submit(timed)
@@ -97,7 +111,7 @@ class HashGovernor:
             self._free.release()
             raise ServiceUnavailable("The service is stopping") from error
         running.add_done_callback(give_back)
-        return await asyncio.wrap_future(running)
+        return await answered
 
     async def _take_turn(self) -> None:
         if self._free.locked() and self._waiting >= self._queue:

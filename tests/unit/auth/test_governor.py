@@ -1,6 +1,8 @@
 import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -108,6 +110,28 @@ async def test_a_failure_in_the_thread_reaches_the_caller_and_frees_it(
     with pytest.raises(ZeroDivisionError):
         await governor.run("hash", lambda: 1 // 0)
     assert await governor.run("hash", lambda: 4) == 4
+
+
+async def test_whoever_is_answered_finds_the_thread_free(
+    registry: CollectorRegistry, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread ends its work first and says so a moment later; nobody may go on in between."""
+
+    class Slow(futures.Future[int]):
+        def add_done_callback(self, fn: Callable[[futures.Future[int]], object]) -> None:
+            super().add_done_callback(fn)
+            gate.set()
+            while not self.done():
+                time.sleep(0.001)
+
+        def _invoke_callbacks(self) -> None:
+            time.sleep(0.02)
+            super()._invoke_callbacks()  # type: ignore[misc]
+
+    monkeypatch.setattr("concurrent.futures._base.Future", Slow)
+    governor = new(registry, queue=0)
+    assert await governor.run("hash", gate.wait) is True
+    assert await governor.run("hash", gate.wait) is True
 
 
 async def test_the_loop_runs_on_while_threads_work(

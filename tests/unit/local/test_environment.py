@@ -27,6 +27,10 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             (folder / "bin" / "python").unlink(missing_ok=True)
             (folder / "bin" / "python").symlink_to(sys.executable)
             (folder / "pyvenv.cfg").write_text(f"home = /x\nversion = {HERE}\n")
+            (folder / "has-pip").touch()
+        elif (Path(words[0]).parents[1] / "has-pip").exists() and words[1] == "-I":
+            # The interpreter behind the link may be a system's, which has no pip of its own.
+            return subprocess.CompletedProcess(command, 0, HERE)
         elif words[1:3] != ["-m", "pip"]:
             return real(command, **options)
         seen.append(words[1:3])

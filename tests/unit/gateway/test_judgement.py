@@ -70,16 +70,14 @@ def revoked() -> Revoked:
 @pytest.fixture
 def gateway(registry: CollectorRegistry, revoked: Revoked) -> Gateway:
     limits = LimitStage(MemoryLimiter(), None, LimiterMetrics(registry))
-    clients = Clients(())
+    clients, cookies = Clients(()), Cookies(production=True)
     return Gateway(
         rules=rules(),
         clients=clients,
-        identity=IdentityStage(
-            tokens.verifier(), revoked, registry, cookies=Cookies(production=True)
-        ),
+        identity=IdentityStage(tokens.verifier(), revoked, registry, cookies=cookies),
         csrf=CsrfStage(clients, registry, production=True),
         limits=limits,
-        pages=Pages(Sources(cast("ClientSession", None)), limits, clients),
+        pages=Pages(Sources(cast("ClientSession", None)), limits, clients, cookies),
         security=security_headers(production=True),
     )
 

@@ -94,7 +94,6 @@ class Exchange:
 
     def __init__(
         self,
-        *,
         method: str,
         path: str,
         query: str,

@@ -107,7 +107,7 @@ def name(exchange: Exchange) -> None:
         new_request_id() if offered is None else accept_request_id(offered.decode("latin-1"))
     )
     exchange.request_id = request_id
-    exchange.id_line = exchange.lines = b"x-request-id: %b\r\n" % request_id.encode("ascii")
+    exchange.id_line = exchange.lines = f"x-request-id: {request_id}\r\n".encode("ascii")
 
 
 def dress(answer: Answer, exchange: Exchange, security: Headers) -> Answer:

@@ -36,7 +36,7 @@ class Turn(Reply):
     )
 
     def __init__(self, connection: ClientConnection, head: RequestHead) -> None:
-        super().__init__(connection, head)
+        Reply.__init__(self, connection, head)
         self._forward: Forward | None = None
         self._admitting: asyncio.Task[Decision] | None = None
         self._call: Call | None = None
@@ -154,10 +154,10 @@ class Turn(Reply):
         except KeyError as error:
             self.refuse(_internal(error))
             return
-        self._call = Call(
-            upstream, self.exchange, self._forward, body, self, websocket=self._head.websocket
+        self._call = call = Call(
+            upstream, self.exchange, self._forward, body, self, self._head.websocket
         )
-        self._call.start()
+        call.start()
 
     def begin(self, head: ResponseHead, body: bytes, finished: bool) -> None:
         """The answer begins: the policy judges it by its head."""

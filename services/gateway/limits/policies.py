@@ -47,19 +47,19 @@ class LimitPolicy:
 
     # Derived once: what an emptied quota takes to be whole again, in microseconds; the name of the
     # counters, with the rate in it, so that a changed rate begins with fresh ones; and what the
-    # policy puts into response fields, `standing` being a format for two whole numbers.
+    # policy puts into response fields.
     capacity_us: int = field(init=False)
     storage_name: str = field(init=False)
-    item: bytes = field(init=False)
-    standing: bytes = field(init=False)
+    quoted: str = field(init=False)
+    item: str = field(init=False)
 
     def __post_init__(self) -> None:
-        quoted = f'"{self.name}"'.encode("ascii")
+        quoted = f'"{self.name}"'
         for name, value in {
             "capacity_us": self.count * self.interval_us,
             "storage_name": f"{self.name}:{self.count}/{self.period}",
-            "item": b"%b;q=%d;w=%d" % (quoted, self.count, self.period),
-            "standing": quoted.replace(b"%", b"%%") + b";r=%d;t=%d",
+            "quoted": quoted,
+            "item": f"{quoted};q={self.count};w={self.period}",
         }.items():
             object.__setattr__(self, name, value)
 
@@ -92,7 +92,7 @@ class Applied:
     cost: int
     watched: bool = field(init=False)
     by_address: bool = field(init=False)
-    listed: bytes = field(init=False)
+    listed: str = field(init=False)
 
     def __post_init__(self) -> None:
         by_address = any(policy.key is Key.ADDRESS for policy in self.policies)
@@ -102,9 +102,9 @@ class Applied:
         object.__setattr__(self, "listed", listing(enforced))
 
 
-def listing(policies: Iterable[LimitPolicy]) -> bytes:
+def listing(policies: Iterable[LimitPolicy]) -> str:
     """The RateLimit-Policy header line of `policies`, its line end included."""
-    return b"ratelimit-policy: %b\r\n" % b", ".join([policy.item for policy in policies])
+    return f"ratelimit-policy: {', '.join([policy.item for policy in policies])}\r\n"
 
 
 def parse_rate(text: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -67,21 +67,25 @@ class LimiterUnavailable(Exception):
     """Redis did not answer, in time or at all."""
 
 
+# Is told the outcome, or None when Redis gave none.
+Done = Callable[[Quota | None], None]
+
+
 class _Check:
     """One request's step, waiting for its turn."""
 
-    __slots__ = ("applied", "arguments", "cost", "future", "keys")
+    __slots__ = ("applied", "arguments", "cost", "done", "keys")
 
     def __init__(
         self,
         applied: Applied,
         subjects: tuple[str, ...],
         cost: int,
-        future: asyncio.Future[Quota],
+        done: Done,
     ) -> None:
         self.applied = applied
         self.cost = cost
-        self.future = future
+        self.done = done
         self.keys: list[str] = []
         self.arguments: list[int] = [cost, len(subjects)]
         for policy, subject in zip(applied.policies, subjects, strict=True):
@@ -121,15 +125,27 @@ class RedisLimiter:
 
     async def spend(self, applied: Applied, subjects: tuple[str, ...], cost: int) -> Quota:
         """As MemoryLimiter.spend. Raises LimiterUnavailable."""
-        if not self._breaker.allows():
+        answer: asyncio.Future[Quota | None] = asyncio.get_running_loop().create_future()
+
+        def done(quota: Quota | None) -> None:
+            if not answer.done():
+                answer.set_result(quota)
+
+        self.ask(applied, subjects, cost, done)
+        quota = await answer
+        if quota is None:
             raise LimiterUnavailable
-        loop = asyncio.get_running_loop()
-        check = _Check(applied, subjects, cost, loop.create_future())
-        self._waiting.append(check)
+        return quota
+
+    def ask(self, applied: Applied, subjects: tuple[str, ...], cost: int, done: Done) -> None:
+        """`spend` for who does not await: `done` is told, at once where Redis is left alone."""
+        if not self._breaker.allows():
+            done(None)
+            return
+        self._waiting.append(_Check(applied, subjects, cost, done))
         if not self._departing:
             self._departing = True
-            loop.call_soon(self._depart)
-        return await check.future
+            asyncio.get_running_loop().call_soon(self._depart)
 
     async def ping(self) -> None:
         """Raises when Redis does not answer; the health report asks."""
@@ -176,9 +192,7 @@ class RedisLimiter:
         if not self._breaker.closed:
             log.info("limiter_redis_recovered")
         self._breaker.succeeded()
-        for check, quota in zip(checks, quotas, strict=True):
-            if not check.future.done():
-                check.future.set_result(quota)
+        _tell(checks, quotas)
 
     async def _evaluate(self, checks: list[_Check]) -> list[Any]:
         keys = [key for check in checks for key in check.keys]
@@ -202,9 +216,14 @@ class RedisLimiter:
 
 
 def _fail(checks: list[_Check]) -> None:
-    for check in checks:
-        if not check.future.done():
-            check.future.set_exception(LimiterUnavailable())
+    _tell(checks, [None] * len(checks))
+
+
+def _tell(checks: list[_Check], quotas: Sequence[Quota | None]) -> None:
+    """Tells everybody from a turn of the event loop of their own, out of the call's task."""
+    loop = asyncio.get_running_loop()
+    for check, quota in zip(checks, quotas, strict=True):
+        loop.call_soon(check.done, quota)
 
 
 def _quotas(checks: list[_Check], debts: list[Any]) -> list[Quota]:

@@ -17,29 +17,29 @@ from shared.breaker import Breaker
 
 log = structlog.get_logger(__name__)
 
-# The braces put every counter into one slot of a Redis Cluster, as one script has to touch several.
-PREFIX = "{rl}:"
 # Bounds how long one script may keep Redis from its other callers.
 MAX_CHECKS_PER_CALL = 128
 # While so many calls are under way, further checks gather for the next one.
-MAX_CALLS = 4
+MAX_CALLS = 2
 
-# A call carries many requests: ARGV has for each its cost and its number of policies, then the
-# interval, the burst and the shadow mark of every policy; KEYS has the counters in the same order.
+# A call carries many requests: each has one argument, which is its cost and for every policy the
+# interval, the burst and the shadow mark; KEYS has the counters in the same order. It is one, as
+# packing many costs the caller more than it costs Redis to take one apart.
 # The answer is what each counter owed before its request, in microseconds, from which the caller
 # derives the same verdicts. Numbers stay below 2^53, where Lua's doubles are exact. A counter
 # expires when it owes nothing any more, never earlier.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local debts, key, arg = {}, 0, 1
-while arg <= #ARGV do
-  local cost, policies = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
-  arg = arg + 2
-  local refused, writes = false, {}
-  for policy = 1, policies do
-    local interval, burst, shadow = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1]), ARGV[arg + 2]
-    arg = arg + 3
+local debts, key = {}, 0
+for _, request in ipairs(ARGV) do
+  local numbers = {}
+  for number in string.gmatch(request, '%d+') do
+    numbers[#numbers + 1] = tonumber(number)
+  end
+  local cost, refused, writes = numbers[1], false, {}
+  for at = 2, #numbers, 3 do
+    local interval, burst, shadow = numbers[at], numbers[at + 1], numbers[at + 2]
     key = key + 1
     local arrival = tonumber(redis.call('GET', KEYS[key]) or 0)
     local debt = math.max(0, arrival - now)
@@ -47,7 +47,7 @@ while arg <= #ARGV do
     local after = debt + cost * interval
     if after <= burst * interval then
       writes[#writes + 1] = {KEYS[key], after}
-    elseif shadow == '0' then
+    elseif shadow == 0 then
       refused = true
     end
   end
@@ -74,7 +74,7 @@ Done = Callable[[Quota | None], None]
 class _Check:
     """One request's step, waiting for its turn."""
 
-    __slots__ = ("applied", "arguments", "cost", "done", "keys")
+    __slots__ = ("applied", "argument", "cost", "done", "keys")
 
     def __init__(
         self,
@@ -86,11 +86,11 @@ class _Check:
         self.applied = applied
         self.cost = cost
         self.done = done
-        self.keys: list[str] = []
-        self.arguments: list[int] = [cost, len(subjects)]
-        for policy, subject in zip(applied.policies, subjects, strict=True):
-            self.keys.append(f"{PREFIX}{policy.storage_name}:{subject}")
-            self.arguments += (policy.interval_us, policy.count, int(policy.shadow))
+        self.argument = f"{cost}{applied.numbers}".encode("ascii")
+        self.keys = [
+            (policy.redis_key + subject).encode()
+            for policy, subject in zip(applied.policies, subjects, strict=True)
+        ]
 
 
 class RedisLimiter:
@@ -196,14 +196,14 @@ class RedisLimiter:
 
     async def _evaluate(self, checks: list[_Check]) -> list[Any]:
         keys = [key for check in checks for key in check.keys]
-        arguments = [argument for check in checks for argument in check.arguments]
+        arguments = [check.argument for check in checks]
         async with asyncio.timeout(self.timeout):
             answer = await self._run_script(keys, arguments)
         if not isinstance(answer, list) or len(answer) != len(keys):
             raise ValueError("the limiter script gave an answer of another shape")
         return answer
 
-    async def _run_script(self, keys: list[str], arguments: list[int]) -> Any:
+    async def _run_script(self, keys: list[bytes], arguments: list[bytes]) -> Any:
         if self._script_sent:
             try:
                 return await self._command("EVALSHA", SCRIPT_SHA, len(keys), *keys, *arguments)

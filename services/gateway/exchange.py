@@ -6,7 +6,7 @@ the `Decision` that the pipeline comes to. Neither knows the other's insides.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -94,7 +94,6 @@ class Exchange:
 
     def __init__(
         self,
-        *,
         method: str,
         path: str,
         query: str,
@@ -207,6 +206,7 @@ class Forward:
 
 
 Decision = Answer | Forward
+Decide = Callable[[Decision | ApiError], None]
 
 
 @dataclass(slots=True)
@@ -231,10 +231,10 @@ class Inspect:
 class Policy(Protocol):
     """What the data plane asks of the rest of the gateway."""
 
-    def readmit(self, exchange: Exchange) -> Decision | None:
-        """The decision on a request that is a repetition, where there is nothing to wait for.
+    def readmit(self, exchange: Exchange, decide: Decide) -> bool:
+        """Whether the request is a repetition; `admit` has to be asked where it is none.
 
-        None: `admit` has to be asked. Raises ApiError for a refusal.
+        If it is, `decide` is told what becomes of it, now or later. Raises ApiError.
         """
 
     def admit(self, exchange: Exchange) -> Coroutine[Any, Any, Decision]:

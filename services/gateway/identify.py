@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry
 
 from services.gateway.config import Access
@@ -33,6 +35,8 @@ class IdentityStage:
     ) -> None:
         self._verifier = verifier
         self._revoked = revoked
+        # Whether who was established before is known not to have been revoked since.
+        self.stands: Callable[[Principal], bool] = revoked.spares
         self._lookups = Tally(
             "token_cache_lookups_total",
             "Bearer tokens by whether they were verified before",
@@ -57,10 +61,6 @@ class IdentityStage:
         )
         self._api_keys = Exchanges(API_KEY, auth, verifier, revoked, self._key_lookups)
         self._sessions = Exchanges(session, auth, verifier, revoked, session_lookups)
-
-    def stands(self, principal: Principal) -> bool:
-        """Whether who was established before is known not to have been revoked since."""
-        return self._revoked.spares(principal)
 
     def found(self, exchange: Exchange) -> list[Cell]:
         """Where it is counted that the request's credential, if it has one, was known."""

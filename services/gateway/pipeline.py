@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Route
 from services.gateway.csrf import CsrfStage
-from services.gateway.exchange import Answer, Decision, Exchange, Forward, Headers
+from services.gateway.exchange import Answer, Decide, Decision, Exchange, Forward, Headers
 from services.gateway.framing import rendered
 from services.gateway.headers import answer_headers, forwarded_headers
 from services.gateway.identify import IdentityStage
@@ -40,11 +40,6 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
     """
     rules = gateway.rules
     name(exchange)
-    known = recall(exchange, rules, gateway.identity)
-    if known is not None:
-        if known.charge is not None:
-            await gateway.limits.spend(exchange, known.charge)
-        return known.order
     gateway.clients.locate(exchange)
     split_version(exchange)
     preflight = rules.cors.welcome(exchange)
@@ -83,18 +78,25 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
     return order
 
 
-def readmit(exchange: Exchange, gateway: Gateway) -> Decision | None:
-    """`admit` for a request that is known already, where the limits need no waiting for."""
-    limits = gateway.limits
-    if limits.waits:
-        return None
+def readmit(exchange: Exchange, gateway: Gateway, decide: Decide) -> bool:
+    """`admit` for a request that is known already; says whether it is.
+
+    `decide` is told the decision, later where the limits have to be waited for. Raises ApiError.
+    """
     known = recall(exchange, gateway.rules, gateway.identity)
     if known is None:
-        return None
+        return False
     name(exchange)
     if known.charge is not None:
-        limits.spend_here(exchange, known.charge)
-    return known.order
+        if gateway.limits.waits:
+            order = known.order
+            gateway.limits.spend_soon(
+                exchange, known.charge, lambda refusal: decide(refusal or order)
+            )
+            return True
+        gateway.limits.spend_here(exchange, known.charge)
+    decide(known.order)
+    return True
 
 
 def access_to(page: Page | None, route: Route | None) -> Access:
@@ -111,7 +113,7 @@ def name(exchange: Exchange) -> None:
         new_request_id() if offered is None else accept_request_id(offered.decode("latin-1"))
     )
     exchange.request_id = request_id
-    exchange.id_line = exchange.lines = b"x-request-id: %b\r\n" % request_id.encode("ascii")
+    exchange.id_line = exchange.lines = f"x-request-id: {request_id}\r\n".encode("ascii")
 
 
 def dress(answer: Answer, exchange: Exchange, security: Headers) -> Answer:

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from services.gateway import normalize, pipeline, provenance
-from services.gateway.exchange import Answer, Decision, Exchange, Headers, Inspect, Relay
+from services.gateway.exchange import Answer, Decide, Decision, Exchange, Headers, Inspect, Relay
 from services.gateway.headers import answer_headers, kept_private
 from services.gateway.observe import Observer
 from services.gateway.pipeline import Gateway
@@ -36,9 +36,9 @@ class GatewayPolicy:
         self._under_way += 1
         return pipeline.admit(exchange, self._gateway)
 
-    def readmit(self, exchange: Exchange) -> Decision | None:
+    def readmit(self, exchange: Exchange, decide: Decide) -> bool:
         try:
-            return pipeline.readmit(exchange, self._gateway)
+            return pipeline.readmit(exchange, self._gateway, decide)
         finally:
             # Refused or not, it is under way if it has a name.
             if exchange.request_id:

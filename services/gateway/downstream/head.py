@@ -78,17 +78,18 @@ class RequestHead:
     def exchange(self, peer: str) -> Exchange:
         """What begins when it arrives from the address `peer`."""
         fields = self.fields
+        # By position, as names would make a dictionary of them for every request.
         return Exchange(
-            method=self.method,
-            path=self.path,
-            query=self.query,
-            headers=fields.headers,
-            peer=peer,
-            received_at=perf_counter(),
-            content_length=self.content_length,
-            chunked=self.chunked,
-            fields=fields.first,
-            repeat=self.repeat,
+            self.method,
+            self.path,
+            self.query,
+            fields.headers,
+            peer,
+            perf_counter(),
+            self.content_length,
+            self.chunked,
+            fields.first,
+            self.repeat,
         )
 
 

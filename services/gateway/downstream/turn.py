@@ -36,7 +36,7 @@ class Turn(Reply):
     )
 
     def __init__(self, connection: ClientConnection, head: RequestHead) -> None:
-        super().__init__(connection, head)
+        Reply.__init__(self, connection, head)
         self._forward: Forward | None = None
         self._admitting: asyncio.Task[Decision] | None = None
         self._call: Call | None = None
@@ -51,9 +51,7 @@ class Turn(Reply):
     def start(self) -> None:
         """Asks the policy what to do."""
         try:
-            known = self._policy.readmit(self.exchange)
-            if known is not None:
-                self._decide(known)
+            if self._policy.readmit(self.exchange, self._decided):
                 return
             outcome = eager.run(self._policy.admit(self.exchange), self._connection.server.loop)
         except ApiError as error:
@@ -72,10 +70,17 @@ class Turn(Reply):
         if task.cancelled() or self.is_over:
             return
         error = task.exception()
-        if error is None:
-            self._decide(task.result())
+        if error is not None and not isinstance(error, ApiError):
+            error = _internal(error)
+        self._decided(error or task.result())
+
+    def _decided(self, decision: Decision | ApiError) -> None:
+        if self.is_over:
+            return
+        if isinstance(decision, ApiError):
+            self.refuse(decision)
         else:
-            self.refuse(error if isinstance(error, ApiError) else _internal(error))
+            self._decide(decision)
 
     def _decide(self, decision: Decision) -> None:
         if isinstance(decision, Answer):
@@ -154,10 +159,10 @@ class Turn(Reply):
         except KeyError as error:
             self.refuse(_internal(error))
             return
-        self._call = Call(
-            upstream, self.exchange, self._forward, body, self, websocket=self._head.websocket
+        self._call = call = Call(
+            upstream, self.exchange, self._forward, body, self, self._head.websocket
         )
-        self._call.start()
+        call.start()
 
     def begin(self, head: ResponseHead, body: bytes, finished: bool) -> None:
         """The answer begins: the policy judges it by its head."""

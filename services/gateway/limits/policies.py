@@ -10,6 +10,8 @@ from enum import StrEnum
 from services.gateway.limits.gcra import interval_of
 from shared.identity import Principal, Tier
 
+# The braces put every counter into one slot of a Redis Cluster, as one script has to touch several.
+PREFIX = "{rl}:"
 PERIODS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 _POLICY = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
@@ -47,19 +49,21 @@ class LimitPolicy:
 
     # Derived once: what an emptied quota takes to be whole again, in microseconds; the name of the
     # counters, with the rate in it, so that a changed rate begins with fresh ones; and what the
-    # policy puts into response fields, `standing` being a format for two whole numbers.
+    # policy puts into response fields.
     capacity_us: int = field(init=False)
     storage_name: str = field(init=False)
-    item: bytes = field(init=False)
-    standing: bytes = field(init=False)
+    redis_key: str = field(init=False)
+    quoted: str = field(init=False)
+    item: str = field(init=False)
 
     def __post_init__(self) -> None:
-        quoted = f'"{self.name}"'.encode("ascii")
+        quoted, storage_name = f'"{self.name}"', f"{self.name}:{self.count}/{self.period}"
         for name, value in {
             "capacity_us": self.count * self.interval_us,
-            "storage_name": f"{self.name}:{self.count}/{self.period}",
-            "item": b"%b;q=%d;w=%d" % (quoted, self.count, self.period),
-            "standing": quoted.replace(b"%", b"%%") + b";r=%d;t=%d",
+            "storage_name": storage_name,
+            "redis_key": f"{PREFIX}{storage_name}:",
+            "quoted": quoted,
+            "item": f"{quoted};q={self.count};w={self.period}",
         }.items():
             object.__setattr__(self, name, value)
 
@@ -85,14 +89,16 @@ class Applied:
     """The policies of one kind of request, and what it costs.
 
     `watched` says that there are shadow policies among them, `by_address` that there are some that
-    count addresses. `listed` is the RateLimit-Policy line of those that are enforced.
+    count addresses. `listed` is the RateLimit-Policy line of those that are enforced,
+    `numbers` what the limiter on Redis sends of all of them.
     """
 
     policies: tuple[LimitPolicy, ...]
     cost: int
     watched: bool = field(init=False)
     by_address: bool = field(init=False)
-    listed: bytes = field(init=False)
+    listed: str = field(init=False)
+    numbers: str = field(init=False)
 
     def __post_init__(self) -> None:
         by_address = any(policy.key is Key.ADDRESS for policy in self.policies)
@@ -100,11 +106,13 @@ class Applied:
         object.__setattr__(self, "by_address", by_address)
         enforced = [policy for policy in self.policies if not policy.shadow]
         object.__setattr__(self, "listed", listing(enforced))
+        triples = [f" {p.interval_us} {p.count} {int(p.shadow)}" for p in self.policies]
+        object.__setattr__(self, "numbers", "".join(triples))
 
 
-def listing(policies: Iterable[LimitPolicy]) -> bytes:
+def listing(policies: Iterable[LimitPolicy]) -> str:
     """The RateLimit-Policy header line of `policies`, its line end included."""
-    return b"ratelimit-policy: %b\r\n" % b", ".join([policy.item for policy in policies])
+    return f"ratelimit-policy: {', '.join([policy.item for policy in policies])}\r\n"
 
 
 def parse_rate(text: str) -> tuple[int, int]:

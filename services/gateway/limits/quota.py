@@ -88,7 +88,7 @@ def _untouched(policy: LimitPolicy, debt: int) -> tuple[LimitPolicy, int, int, i
     return policy, remaining, reset, 0
 
 
-def lines(rows: Sequence[tuple[LimitPolicy, int, int, int]], listed: bytes) -> bytes:
+def lines(rows: Sequence[tuple[LimitPolicy, int, int, int]], listed: str) -> bytes:
     """The header lines of a limited answer, from its enforced policies: `Quota.rows`.
 
     `RateLimit-Policy` and `RateLimit` are draft-ietf-httpapi-ratelimit-headers-11; the X- fields
@@ -97,17 +97,18 @@ def lines(rows: Sequence[tuple[LimitPolicy, int, int, int]], listed: bytes) -> b
     """
     if not rows:
         return b""
-    shown = []
+    shown = ""
     limit, least, latest = 0, -1, 0
     for policy, remaining, reset, retry_after in rows:
         seconds = -(-(retry_after or reset) // _SECOND)
-        shown.append(policy.standing % (remaining, seconds))
+        shown = f"{shown}, {policy.quoted};r={remaining};t={seconds}"
         if least < 0 or remaining < least or (remaining == least and seconds > latest):
             limit, least, latest = policy.count, remaining, seconds
+    reset_at = int(time.time()) + latest
     return (
-        b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n"
-        b"%bratelimit: %b\r\n"
-    ) % (limit, least, time.time() + latest, listed, b", ".join(shown))
+        f"x-ratelimit-limit: {limit}\r\nx-ratelimit-remaining: {least}\r\n"
+        f"x-ratelimit-reset: {reset_at}\r\n{listed}ratelimit: {shown[2:]}\r\n"
+    ).encode("ascii")
 
 
 def describe(standing: Standing) -> dict[str, Any]:

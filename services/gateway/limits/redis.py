@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -17,29 +17,29 @@ from shared.breaker import Breaker
 
 log = structlog.get_logger(__name__)
 
-# The braces put every counter into one slot of a Redis Cluster, as one script has to touch several.
-PREFIX = "{rl}:"
 # Bounds how long one script may keep Redis from its other callers.
 MAX_CHECKS_PER_CALL = 128
 # While so many calls are under way, further checks gather for the next one.
-MAX_CALLS = 4
+MAX_CALLS = 2
 
-# A call carries many requests: ARGV has for each its cost and its number of policies, then the
-# interval, the burst and the shadow mark of every policy; KEYS has the counters in the same order.
+# A call carries many requests: each has one argument, which is its cost and for every policy the
+# interval, the burst and the shadow mark; KEYS has the counters in the same order. It is one, as
+# packing many costs the caller more than it costs Redis to take one apart.
 # The answer is what each counter owed before its request, in microseconds, from which the caller
 # derives the same verdicts. Numbers stay below 2^53, where Lua's doubles are exact. A counter
 # expires when it owes nothing any more, never earlier.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local debts, key, arg = {}, 0, 1
-while arg <= #ARGV do
-  local cost, policies = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
-  arg = arg + 2
-  local refused, writes = false, {}
-  for policy = 1, policies do
-    local interval, burst, shadow = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1]), ARGV[arg + 2]
-    arg = arg + 3
+local debts, key = {}, 0
+for _, request in ipairs(ARGV) do
+  local numbers = {}
+  for number in string.gmatch(request, '%d+') do
+    numbers[#numbers + 1] = tonumber(number)
+  end
+  local cost, refused, writes = numbers[1], false, {}
+  for at = 2, #numbers, 3 do
+    local interval, burst, shadow = numbers[at], numbers[at + 1], numbers[at + 2]
     key = key + 1
     local arrival = tonumber(redis.call('GET', KEYS[key]) or 0)
     local debt = math.max(0, arrival - now)
@@ -47,7 +47,7 @@ while arg <= #ARGV do
     local after = debt + cost * interval
     if after <= burst * interval then
       writes[#writes + 1] = {KEYS[key], after}
-    elseif shadow == '0' then
+    elseif shadow == 0 then
       refused = true
     end
   end
@@ -67,26 +67,30 @@ class LimiterUnavailable(Exception):
     """Redis did not answer, in time or at all."""
 
 
+# Is told the outcome, or None when Redis gave none.
+Done = Callable[[Quota | None], None]
+
+
 class _Check:
     """One request's step, waiting for its turn."""
 
-    __slots__ = ("applied", "arguments", "cost", "future", "keys")
+    __slots__ = ("applied", "argument", "cost", "done", "keys")
 
     def __init__(
         self,
         applied: Applied,
         subjects: tuple[str, ...],
         cost: int,
-        future: asyncio.Future[Quota],
+        done: Done,
     ) -> None:
         self.applied = applied
         self.cost = cost
-        self.future = future
-        self.keys: list[str] = []
-        self.arguments: list[int] = [cost, len(subjects)]
-        for policy, subject in zip(applied.policies, subjects, strict=True):
-            self.keys.append(f"{PREFIX}{policy.storage_name}:{subject}")
-            self.arguments += (policy.interval_us, policy.count, int(policy.shadow))
+        self.done = done
+        self.argument = f"{cost}{applied.numbers}".encode("ascii")
+        self.keys = [
+            (policy.redis_key + subject).encode()
+            for policy, subject in zip(applied.policies, subjects, strict=True)
+        ]
 
 
 class RedisLimiter:
@@ -121,15 +125,27 @@ class RedisLimiter:
 
     async def spend(self, applied: Applied, subjects: tuple[str, ...], cost: int) -> Quota:
         """As MemoryLimiter.spend. Raises LimiterUnavailable."""
-        if not self._breaker.allows():
+        answer: asyncio.Future[Quota | None] = asyncio.get_running_loop().create_future()
+
+        def done(quota: Quota | None) -> None:
+            if not answer.done():
+                answer.set_result(quota)
+
+        self.ask(applied, subjects, cost, done)
+        quota = await answer
+        if quota is None:
             raise LimiterUnavailable
-        loop = asyncio.get_running_loop()
-        check = _Check(applied, subjects, cost, loop.create_future())
-        self._waiting.append(check)
+        return quota
+
+    def ask(self, applied: Applied, subjects: tuple[str, ...], cost: int, done: Done) -> None:
+        """`spend` for who does not await: `done` is told, at once where Redis is left alone."""
+        if not self._breaker.allows():
+            done(None)
+            return
+        self._waiting.append(_Check(applied, subjects, cost, done))
         if not self._departing:
             self._departing = True
-            loop.call_soon(self._depart)
-        return await check.future
+            asyncio.get_running_loop().call_soon(self._depart)
 
     async def ping(self) -> None:
         """Raises when Redis does not answer; the health report asks."""
@@ -176,20 +192,18 @@ class RedisLimiter:
         if not self._breaker.closed:
             log.info("limiter_redis_recovered")
         self._breaker.succeeded()
-        for check, quota in zip(checks, quotas, strict=True):
-            if not check.future.done():
-                check.future.set_result(quota)
+        _tell(checks, quotas)
 
     async def _evaluate(self, checks: list[_Check]) -> list[Any]:
         keys = [key for check in checks for key in check.keys]
-        arguments = [argument for check in checks for argument in check.arguments]
+        arguments = [check.argument for check in checks]
         async with asyncio.timeout(self.timeout):
             answer = await self._run_script(keys, arguments)
         if not isinstance(answer, list) or len(answer) != len(keys):
             raise ValueError("the limiter script gave an answer of another shape")
         return answer
 
-    async def _run_script(self, keys: list[str], arguments: list[int]) -> Any:
+    async def _run_script(self, keys: list[bytes], arguments: list[bytes]) -> Any:
         if self._script_sent:
             try:
                 return await self._command("EVALSHA", SCRIPT_SHA, len(keys), *keys, *arguments)
@@ -202,9 +216,14 @@ class RedisLimiter:
 
 
 def _fail(checks: list[_Check]) -> None:
-    for check in checks:
-        if not check.future.done():
-            check.future.set_exception(LimiterUnavailable())
+    _tell(checks, [None] * len(checks))
+
+
+def _tell(checks: list[_Check], quotas: Sequence[Quota | None]) -> None:
+    """Tells everybody from a turn of the event loop of their own, out of the call's task."""
+    loop = asyncio.get_running_loop()
+    for check, quota in zip(checks, quotas, strict=True):
+        loop.call_soon(check.done, quota)
 
 
 def _quotas(checks: list[_Check], debts: list[Any]) -> list[Quota]:

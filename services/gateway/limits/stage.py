@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Gauge
 
 from services.gateway.exchange import Exchange
@@ -16,7 +18,7 @@ from services.gateway.limits.policies import (
 )
 from services.gateway.limits.quota import Quota, describe, lines
 from services.gateway.limits.redis import LimiterUnavailable, RedisLimiter
-from shared.errors import RateLimited, ServiceUnavailable
+from shared.errors import ApiError, InternalError, RateLimited, ServiceUnavailable
 from shared.identity import Tier
 from shared.tally import Cell, Tally
 
@@ -93,6 +95,7 @@ class LimitStage:
         self._metrics = metrics
         # Whether the counters are out of this process, so that `spend` may have to wait.
         self.waits = redis is not None
+        self._degraded = False
         self._parts: dict[Applied, Applied] = {}
 
     def configure(self, redis_timeout: float) -> None:
@@ -127,6 +130,29 @@ class LimitStage:
         applied = charge.applied
         quota = self._memory.spend(applied, charge.subjects, applied.cost)
         self._settle(exchange, charge, quota)
+
+    def spend_soon(
+        self, exchange: Exchange, charge: Charge, done: Callable[[ApiError | None], None]
+    ) -> None:
+        """`spend` for who does not await: `done` is told the refusal, or None."""
+        assert self._redis is not None
+        applied = charge.applied
+
+        def told(quota: Quota | None) -> None:
+            refusal: ApiError | None = None
+            try:
+                self._note(reached=quota is not None)
+                if quota is None:
+                    quota = self._without_redis(applied, charge.subjects, applied.cost)
+                self._settle(exchange, charge, quota)
+            except ApiError as error:
+                refusal = error
+            except Exception as error:  # noqa: BLE001 - a fault of ours is a 500, whatever it is
+                refusal = InternalError()
+                refusal.__cause__ = error
+            done(refusal)
+
+        self._redis.ask(applied, charge.subjects, applied.cost, told)
 
     def _settle(self, exchange: Exchange, charge: Charge, quota: Quota) -> None:
         applied = quota.applied
@@ -180,10 +206,15 @@ class LimitStage:
         try:
             quota = await self._redis.spend(applied, counted, cost)
         except LimiterUnavailable:
-            self._metrics.degraded.set(1)
+            self._note(reached=False)
             return self._without_redis(applied, counted, cost)
-        self._metrics.degraded.set(0)
+        self._note(reached=True)
         return quota
+
+    def _note(self, *, reached: bool) -> None:
+        if reached is self._degraded:
+            self._degraded = not reached
+            self._metrics.degraded.set(self._degraded)
 
     def _without_redis(self, applied: Applied, counted: tuple[str, ...], cost: int) -> Quota:
         """Each policy's own answer to an outage; counters of this process stand in."""

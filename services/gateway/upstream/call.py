@@ -56,7 +56,6 @@ class Call:
         forward: Forward,
         body: Body,
         receiver: Receiver,
-        *,
         websocket: bool = False,
     ) -> None:
         self._upstream = upstream

@@ -10,12 +10,13 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
+from services.gateway import pipeline
 from services.gateway.clients import Clients
 from services.gateway.config_file import SHIPPED, read_config
 from services.gateway.csrf import CsrfStage
 from services.gateway.downstream.head import NO_FIELDS, Fields, HeadReader
 from services.gateway.downstream.limits import ServerLimits
-from services.gateway.exchange import Exchange, Forward
+from services.gateway.exchange import Decision, Exchange, Forward
 from services.gateway.headers import security_headers
 from services.gateway.identify import IdentityStage
 from services.gateway.identity.revoked import Revocation, Revoked
@@ -23,10 +24,10 @@ from services.gateway.limits.memory import MemoryLimiter
 from services.gateway.limits.stage import LimiterMetrics, LimitStage
 from services.gateway.pages import Pages
 from services.gateway.pages.sources import Sources
-from services.gateway.pipeline import Gateway, admit, readmit
+from services.gateway.pipeline import Gateway, admit
 from services.gateway.rules import Rules, make_rules
 from shared.cookies import Cookies
-from shared.errors import InvalidToken, RateLimited
+from shared.errors import ApiError, InvalidToken, RateLimited
 from shared.tally import Cell, Tally
 from tests import tokens
 
@@ -80,6 +81,16 @@ def gateway(registry: CollectorRegistry, revoked: Revoked) -> Gateway:
         pages=Pages(Sources(cast("ClientSession", None)), limits, clients, cookies),
         security=security_headers(production=True),
     )
+
+
+def readmit(exchange: Exchange, gateway: Gateway) -> Decision | ApiError | None:
+    """What becomes of a repetition; None for what is none."""
+    decisions: list[Decision | ApiError] = []
+    if not pipeline.readmit(exchange, gateway, decisions.append):
+        assert not decisions
+        return None
+    (decision,) = decisions
+    return decision
 
 
 async def known(connection: Connection, gateway: Gateway) -> None:

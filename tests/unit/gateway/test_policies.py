@@ -108,4 +108,4 @@ def test_of_equals_the_one_that_recovers_last_is_the_tightest() -> None:
 
 
 def test_no_policy_no_fields() -> None:
-    assert lines([], b"") == b""
+    assert lines([], "") == b""

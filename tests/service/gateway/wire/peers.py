@@ -15,6 +15,7 @@ from services.gateway.downstream.limits import ServerLimits
 from services.gateway.downstream.server import Server
 from services.gateway.exchange import (
     Answer,
+    Decide,
     Decision,
     Exchange,
     Forward,
@@ -160,8 +161,8 @@ class TestPolicy:
         """Changes the orders that it gives."""
         self.forward = replace(self.forward, **changes)
 
-    def readmit(self, exchange: Exchange) -> Decision | None:
-        return None
+    def readmit(self, exchange: Exchange, decide: Decide) -> bool:
+        return False
 
     async def admit(self, exchange: Exchange) -> Decision:
         self.admitted.append(exchange)

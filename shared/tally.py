@@ -1,13 +1,14 @@
 """Counters and histograms for the hot path: plain numbers that Prometheus reads when it scrapes.
 
 prometheus_client locks and checks on every observation, which costs more than what is counted. A
-process has one event loop, so a dictionary will do.
+process has one event loop, so a dictionary will do. Label values come from bounded sets; should one
+of them not be as bounded as it was meant to be, what exceeds the cap counts as `other`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -15,6 +16,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 Key = tuple[str, ...]
+
+# A histogram has as many series as bounds for each set of values, so it gets fewer.
+MOST_COUNTS = 2_000
+MOST_DURATIONS = 500
+OTHER = "other"
 
 
 class Cell:
@@ -63,7 +69,8 @@ class Tally(Collector):
         """Where the label values `key` are counted."""
         cell = self._cells.get(key)
         if cell is None:
-            cell = self._cells[key] = Cell()
+            key = _within(key, self._cells, MOST_COUNTS)
+            cell = self._cells.setdefault(key, Cell())
         return cell
 
     def describe(self) -> Iterable[Metric]:
@@ -104,7 +111,8 @@ class Durations(Collector):
         """Where the durations of the label values `key` are booked."""
         series = self._series.get(key)
         if series is None:
-            series = self._series[key] = Series(self._bounds)
+            key = _within(key, self._series, MOST_DURATIONS)
+            series = self._series.setdefault(key, Series(self._bounds))
         return series
 
     def describe(self) -> Iterable[Metric]:
@@ -119,3 +127,8 @@ class Durations(Collector):
                 shown.append((bound, total))
             family.add_metric(key, shown, series.total)
         yield family
+
+
+def _within(key: Key, known: Mapping[Key, object], most: int) -> Key:
+    """`key`, or the one that stands for all that there is no more room for."""
+    return key if len(known) < most else (OTHER,) * len(key)

@@ -9,6 +9,7 @@ repeats one of them.
 from __future__ import annotations
 
 import argparse
+import math
 import time
 
 import uvloop
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, default=100_000, help="connections to make")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the mutations")
     parser.add_argument("--at-once", type=int, default=400, help="connections open at a time")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="end after so many")
     parser.add_argument("--case", type=int, help="repeat this one case only")
     options = parser.parse_args(arguments)
     first, requests = 0, options.requests
@@ -34,7 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
             if options.case is not None:
                 shown.append(str(make_case(options.seed, first, found.token)))
             return await hunt(
-                found, requests, seed=options.seed, first=first, at_once=options.at_once
+                found,
+                requests,
+                seed=options.seed,
+                first=first,
+                at_once=options.at_once,
+                seconds=options.seconds,
             )
 
     shown: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -71,7 +72,10 @@ def make_case(seed: int, number: int, token: bytes) -> Case:
     data = data.replace(TOKEN, token)
     # Most come from an address of their own; some share a network, and meet its limits.
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-    if chance.random() < 0.1:
+    if number % _EVERY_SOCKET == 0:
+        # Any address of this machine's own network may be the source of a connection.
+        address = f"127.{1 + (number >> 16) % 254}.{number >> 8 & 255}.{number % 254 + 1}"
+    elif chance.random() < 0.1:
         address = f"2001:db8::{number & 0xFFFF:x}"
     ending = chance.choice(_ENDINGS)
     parts = tuple(pieces(data, chance))
@@ -79,9 +83,19 @@ def make_case(seed: int, number: int, token: bytes) -> Case:
 
 
 async def hunt(
-    target: Target, requests: int, *, seed: int = 0, first: int = 0, at_once: int = 200
+    target: Target,
+    requests: int,
+    *,
+    seed: int = 0,
+    first: int = 0,
+    at_once: int = 200,
+    seconds: float = math.inf,
 ) -> Findings:
-    """Runs `requests` cases from number `first` on; ends early when it has found enough."""
+    """Runs `requests` cases from number `first` on.
+
+    It ends early after so many `seconds`, or when it has found enough.
+    """
+    end = time.monotonic() + seconds
     found = Findings()
     numbers = count(first)
     step = max(1, requests // _SAMPLES)
@@ -90,6 +104,8 @@ async def hunt(
 
     async def work() -> None:
         while found.cases < requests and len(found.problems) < _MOST_FINDINGS:
+            if time.monotonic() > end:
+                break
             found.cases += 1
             if found.cases % step == 0:
                 found.memory.append((found.cases, settled_memory()))
@@ -137,10 +153,20 @@ def judge(case: Case, stream: bytes, found: Findings, *, late: bool) -> None:
         found.report(case, f"{bad}\n    answered: {stream[:600]!r}")
         return
     found.statuses.update(answer.status for answer in answers)
+    for answer in answers:
+        seen = answer.fields.get(b"x-seen")
+        if seen is not None and not _was_asked(case, seen):
+            found.report(case, f"the answer to another request: {seen!r}")
     # Who waits gets an answer; only one that has asked for nothing is left without a word.
     waits = case.ending == _STAYS and not late
     if waits and not answers and case.data not in (b"", b"\r\n"):
         found.report(case, "closed without an answer")
+
+
+def _was_asked(case: Case, seen: bytes) -> bool:
+    """Whether `case` has sent what the service saw: from this address, to this path."""
+    address, _, target = seen.partition(b" ")
+    return address.decode() == case.address and target[3:] in case.data
 
 
 async def _by_memory(target: Target, case: Case) -> tuple[bytes, bool]:
@@ -162,12 +188,8 @@ async def _by_memory(target: Target, case: Case) -> tuple[bytes, bool]:
 
 async def _by_socket(target: Target, case: Case) -> tuple[bytes, bool]:
     began = time.monotonic()
-    # Every case comes from an address of this machine's own network, as limits count by it.
-    address = (
-        f"127.{1 + (case.number >> 16) % 254}.{case.number >> 8 & 255}.{case.number % 254 + 1}"
-    )
     reader, writer = await asyncio.open_connection(
-        "127.0.0.1", target.server.port, local_addr=(address, 0)
+        "127.0.0.1", target.server.port, local_addr=(case.address, 0)
     )
     stream, late = b"", True
     try:

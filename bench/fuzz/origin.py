@@ -100,7 +100,8 @@ class OriginConnection(asyncio.Protocol):
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0 or self._tunnel:
             return False
-        method, path, fields = self._head(self._buffer[:end])
+        method, target, fields = self._head(self._buffer[:end])
+        path = target.partition(b"?")[0]
         position = self._after_body(fields, end + 4)
         if position is None:
             return False
@@ -114,6 +115,9 @@ class OriginConnection(asyncio.Protocol):
             answer = _SWITCH
         else:
             answer = _ANSWERS.get(path.rpartition(b"/")[2], _OK + b'{"ok":true}')
+        # So that a client can tell whether the request was his.
+        seen = b"\r\nX-Seen: %b %b\r\n" % (fields.get(b"x-forwarded-for", b"-"), target)
+        answer = answer.replace(b"\r\n", seen, 1)
         if method == b"HEAD":
             answer = answer[: answer.index(b"\r\n\r\n") + 4]
         self._transport.write(answer)
@@ -132,7 +136,7 @@ class OriginConnection(asyncio.Protocol):
         fields: dict[bytes, bytes] = {}
         if path == _KEY_SET:
             # That is no request of a client's.
-            return match[1], path, fields
+            return match[1], match[2], fields
         for line in lines:
             field = _FIELD.fullmatch(line)
             if field is None:
@@ -148,7 +152,7 @@ class OriginConnection(asyncio.Protocol):
             raise Refused("two ways to find the end of the body")
         if b"connection" in fields and fields.get(b"upgrade") != b"websocket":
             raise Refused("the client's Connection field")
-        return match[1], path, fields
+        return match[1], match[2], fields
 
     def _after_body(self, fields: dict[bytes, bytes], position: int) -> int | None:
         """Where the request ends; None while its body is not all there."""

@@ -138,3 +138,12 @@ class IdentityStage:
         if credentials + keys + len(sessions) > 1:
             raise BadRequest("More than one credential was sent")
         return authorization, sessions[0] if sessions else None
+
+
+def offered(exchange: Exchange, cookie: bytes) -> list[str]:
+    """What kinds of credential a request shows; `cookie` is the name of the session's."""
+    return [
+        *["bearer token"] * len(exchange.header_values(b"authorization")),
+        *["API key"] * len(exchange.header_values(b"x-api-key")),
+        *["session cookie"] * len(cookie_values(exchange, cookie)),
+    ]

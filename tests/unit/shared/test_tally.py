@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.tally import Durations, Tally
+from shared.tally import MOST_COUNTS, MOST_DURATIONS, Durations, Tally
 
 BOUNDS = (0.001, 0.1, 1.0, 10.0)
 LABELS = ("method", "route")
@@ -50,3 +50,23 @@ def test_a_tally_is_a_counter(counted: list[tuple[tuple[str, str], int]]) -> Non
         tally.add(key, amount)
         counter.labels(*key).inc(amount)
     assert exported(ours) == exported(theirs)
+
+
+def test_what_exceeds_the_cap_counts_as_other() -> None:
+    registry = CollectorRegistry()
+    tally = Tally("requests_total", "Requests", LABELS, registry=registry)
+    durations = Durations("d_seconds", "Time", LABELS, bounds=BOUNDS, registry=registry)
+    for number in range(5_000):
+        tally.add(("GET", f"/{number}"))
+        durations.observe(("GET", f"/{number}"), 1.0)
+    # Those known before go on by their own names.
+    tally.add(("GET", "/7"))
+    shown = exported(registry)
+    counts = {labels: value for (name, labels), value in shown.items() if "requests" in name}
+    sums = {labels: value for (name, labels), value in shown.items() if name == "d_seconds_count"}
+    rest = (("method", "other"), ("route", "other"))
+    assert (len(counts), len(sums)) == (MOST_COUNTS + 1, MOST_DURATIONS + 1)
+    assert sum(counts.values()) == 5_001
+    assert counts[rest] == 5_000 - MOST_COUNTS
+    assert counts[("method", "GET"), ("route", "/7")] == 2
+    assert sums[rest] == 5_000 - MOST_DURATIONS

@@ -67,6 +67,11 @@ class Credential(StrEnum):
 
     BEARER = "bearerAuth"
     API_KEY = "apiKeyAuth"
+    COOKIE = "sessionCookie"
+
+
+# Where an API key does not do: it must not make, or end, what outlives it.
+LOGIN_ONLY = (Credential.BEARER, Credential.COOKIE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,12 @@ from shared.version import VERSION
 SECURITY_SCHEMES: dict[Credential, dict[str, str]] = {
     Credential.BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     Credential.API_KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    Credential.COOKIE: {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-session",
+        "description": "`session` in development. Changes need `X-CSRF-Token` as well.",
+    },
 }
 
 

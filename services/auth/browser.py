@@ -38,7 +38,7 @@ from services.auth.usecases import cookie_sessions, sessions
 from shared.answers import Reply
 from shared.clock import utc_now
 from shared.csrf import new_csrf_token
-from shared.endpoints import Endpoint, Given
+from shared.endpoints import LOGIN_ONLY, Credential, Endpoint, Given
 from shared.errors import AccountLocked, CsrfFailed, RateLimited
 from shared.identity import Permission
 from shared.middleware import PRINCIPAL
@@ -123,6 +123,7 @@ ENDPOINTS = (
         handler=log_out_by_cookie,
         summary="End this session, or all of yours, and clear the cookie",
         permission=Permission.PROFILE,
+        credentials=LOGIN_ONLY,
         body=LogoutRequest,
         body_required=False,
         status=204,
@@ -136,6 +137,7 @@ ENDPOINTS = (
         handler=read_session_profile,
         summary="Your account, and when this session ends",
         permission=Permission.PROFILE,
+        credentials=(Credential.COOKIE,),
         returns=SessionProfileView,
         answer_headers=_UNCACHED,
         errors=(NeedsLogin, NeedsCookieSession),
@@ -147,6 +149,7 @@ ENDPOINTS = (
         handler=read_csrf_token,
         summary="A CSRF token of this session",
         permission=Permission.PROFILE,
+        credentials=(Credential.COOKIE,),
         returns=CsrfView,
         answer_headers=_UNCACHED,
         errors=(NeedsLogin, NeedsCookieSession),

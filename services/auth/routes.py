@@ -32,14 +32,12 @@ from services.auth.schemas import (
     SessionPath,
     SessionsView,
 )
-from shared.endpoints import MERGE_PATCH, Credential, Endpoint
+from shared.endpoints import LOGIN_ONLY, MERGE_PATCH, Endpoint
 from shared.errors import JSON, AccountLocked, NotFound, RateLimited
 from shared.identity import Permission
 
 VERSIONS = ("/v1", "/v2")
 TAGS = ("auth",)
-# Where an API key does not do: it must not make, or end, what outlives it.
-LOGIN_ONLY = (Credential.BEARER,)
 _UNCACHED = {"Cache-Control": "no-store"}
 _EXAMPLE_PASSWORD = "seven-lazy-otters-paint"  # noqa: S105 - of an example
 

@@ -32,6 +32,11 @@ class AuditEvent(StrEnum):
     USER_UNBANNED = "user.unbanned"
     USER_UNLOCKED = "user.unlocked"
     USER_DELETED = "user.deleted"
+    SIGNING_KEY_PUBLISHED = "signing_key.published"
+    SIGNING_KEY_ACTIVE = "signing_key.active"
+    SIGNING_KEY_RETIRED = "signing_key.retired"
+    SIGNING_KEY_DROPPED = "signing_key.dropped"
+    KEYS_RESEALED = "keys.resealed"
     AUDIT_PURGED = "audit.purged"
 
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import structlog
 
+from services.auth.audit.event import AuditEvent
+from services.auth.audit.recording import record
 from services.auth.domain import KeyLife
 from services.auth.key_pairs import KeyPair, new_key_pair
 from services.auth.key_places import sealing_key_place, signing_key_place
@@ -51,6 +53,10 @@ async def advance(store: AuthStore, at_rest: SealingKeys, life: KeyLife) -> None
         # Another replica may have come first, so it is looked at again.
         due = pair is not None and await repository.keys.next_is_due(life.next_after)
         added = due and pair is not None and await _publish(repository, at_rest, pair)
+        for kid in dropped:
+            await _note(repository, AuditEvent.SIGNING_KEY_DROPPED, kid)
+        if promoted is not None:
+            await _note(repository, AuditEvent.SIGNING_KEY_ACTIVE, promoted)
     for kid in dropped:
         log.info("signing_key_dropped", kid=kid)
     if promoted is not None:
@@ -80,9 +86,14 @@ async def retire(store: AuthStore, at_rest: SealingKeys, kid: str) -> bool:
     async with store.begin() as repository:
         await repository.keys.take_turn()
         state = await repository.keys.remove(kid)
-        if state == "active" and await repository.keys.promote(_AT_ONCE) is None:
-            private = at_rest.seal(pair.private, signing_key_place(pair.kid))
-            await repository.keys.add_active(pair.kid, private, utc_now())
+        if state is not None:
+            await _note(repository, AuditEvent.SIGNING_KEY_RETIRED, kid)
+        if state == "active":
+            promoted = await repository.keys.promote(_AT_ONCE)
+            if promoted is None:
+                private = at_rest.seal(pair.private, signing_key_place(pair.kid))
+                await repository.keys.add_active(pair.kid, private, utc_now())
+            await _note(repository, AuditEvent.SIGNING_KEY_ACTIVE, promoted or pair.kid)
     return state is not None
 
 
@@ -113,9 +124,21 @@ async def reseal(store: AuthStore, at_rest: SealingKeys) -> Resealed:
                     continue
                 await save(row, at_rest.seal(plain, place))
                 changed += 1
+        if changed:
+            await record(
+                repository, AuditEvent.KEYS_RESEALED, utc_now(), details={"count": changed}
+            )
     return Resealed(len(signing) + len(sealing), changed, unreadable)
 
 
 async def _publish(repository: AuthRepository, at_rest: SealingKeys, pair: KeyPair) -> bool:
     private = at_rest.seal(pair.private, signing_key_place(pair.kid))
-    return await repository.keys.add_next(pair.kid, private)
+    added = await repository.keys.add_next(pair.kid, private)
+    if added:
+        await _note(repository, AuditEvent.SIGNING_KEY_PUBLISHED, pair.kid)
+    return added
+
+
+async def _note(repository: AuthRepository, event: AuditEvent, kid: str) -> None:
+    """Nobody is named: whoever runs commands beside the database, or the schedule, did it."""
+    await record(repository, event, utc_now(), details={"kid": kid})

@@ -209,3 +209,31 @@ async def test_a_retired_key_that_cannot_be_read_stops_nobody(start: Start) -> N
     late = await start()
     assert await published(late) == {kid_of(grant)}
     assert (await late.profile(grant["access_token"])).status == 200
+
+
+async def test_the_audit_log_tells_what_became_of_each_key(auth: Auth) -> None:
+    store = auth.client.app[STORE]
+    [first] = await states(auth)
+    second = await rotate(store, AT_REST)
+    await pass_time(auth, "10 minutes 1 second")
+    await advance(store, AT_REST, LIFE)
+    await pass_time(auth, "17 minutes")
+    await advance(store, AT_REST, LIFE)
+    assert second is not None
+    assert await retire(store, AT_REST, second)
+    [third] = await states(auth)
+    await signing_keys.reseal(store, SealingKeys.parse(f"{NEW},{OLD}"))
+    rows = await auth.sql(
+        "SELECT event, details::json ->> 'kid' AS kid FROM audit_events WHERE event LIKE '%key%'"
+        " ORDER BY at, id"
+    )
+    told = [(row["event"], row["kid"]) for row in rows]
+    assert sorted(told[:3]) == sorted(
+        [
+            ("signing_key.published", second),
+            ("signing_key.active", second),
+            ("signing_key.dropped", first),
+        ]
+    )
+    assert sorted(told[3:5]) == [("signing_key.active", third), ("signing_key.retired", second)]
+    assert told[5:] == [("keys.resealed", None)]

@@ -272,6 +272,7 @@ def test_permission_is_security(page: dict[str, Any]) -> None:
     assert page["paths"]["/v2/things"]["post"]["security"] == [
         {"bearerAuth": []},
         {"apiKeyAuth": []},
+        {"sessionCookie": []},
     ]
     assert page["paths"]["/v2/things/{thing_id}"]["get"]["security"] == []
 

@@ -53,9 +53,8 @@ async def test_too_many_accounts_from_one_address_are_answered_alike_known_or_no
     ]
     assert seen[0][0] == 429
     assert seen[0][1]["error"]["code"] == "RATE_LIMITED"
-    assert 590 <= int(seen[0][2]["Retry-After"]) <= 600
     for one in seen:
-        assert abs(int(one[2].pop("Retry-After")) - 600) <= 10
+        assert 500 <= int(one[2].pop("Retry-After")) <= 600
         assert one == seen[0]
     assert auth.metric("hash_duration_seconds_count", operation="verify") == before
     assert auth.metric("auth_spraying_refused_total", scope="address") == 6

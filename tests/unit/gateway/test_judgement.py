@@ -150,6 +150,13 @@ async def test_two_lines_with_the_same_fields_keep_apart(gateway: Gateway) -> No
     assert targets == [b"/v1/tasks", b"/v2/tasks", b"/v2/tasks/7?x"]
 
 
+async def test_what_comes_with_a_cookie_is_judged_each_time(gateway: Gateway) -> None:
+    connection = Connection()
+    for _ in range(3):
+        await admit(connection.take(Cookie="theme=dark"), gateway)
+    assert readmit(connection.take(Cookie="theme=dark"), gateway) is None
+
+
 async def test_another_connection_knows_nothing_of_it(gateway: Gateway) -> None:
     await known(Connection(), gateway)
     assert readmit(Connection().take(), gateway) is None

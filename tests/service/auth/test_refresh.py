@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.auth import handlers
+from shared.clock import utc_now
 from tests.service.auth.conftest import Auth, Start, details_of, error_of
 
 
@@ -150,10 +151,9 @@ async def test_replicas_whose_clocks_differ_end_no_session_and_lift_no_lock(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten minutes ahead, ten minutes behind, and right again: a request at each."""
-    true = handlers.utc_now
 
     def clock(minutes: int) -> None:
-        monkeypatch.setattr(handlers, "utc_now", lambda: true() + timedelta(minutes=minutes))
+        monkeypatch.setattr(handlers, "utc_now", lambda: utc_now() + timedelta(minutes=minutes))
 
     clock(10)
     token = (await auth.register("ada@example.com"))["refresh_token"]

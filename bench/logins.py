@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
@@ -24,20 +29,18 @@ from bench.revocation import at_share
 from bench.system import running_system
 from bench.wire import Request
 
-PAUSE_SECONDS = 0.005
+PAUSE_SECONDS, REST_SECONDS = 0.005, 3.0
 WANTED_P99_MS = 50.0
 MIB = 1024 * 1024
 
 
 @dataclass
 class Storm:
-    """What came of the logins: status and arrival of each, and what was seen meanwhile."""
+    """What came of the logins: status of each, and the places of those that were served."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     without_retry_after: int = 0
     served: list[int] = field(default_factory=list)
-    live_seconds: list[float] = field(default_factory=list)
-    peak_bytes: int = 0
 
     @property
     def out_of_order(self) -> int:
@@ -49,7 +52,33 @@ class Storm:
         return count
 
 
-async def storm(login: Request, live: str, pid: int, count: int) -> Storm:
+class Watch:
+    """Asks whether auth lives and reads its memory, from a process of its own.
+
+    In ours the answers would wait for two hundred logins being sent.
+    """
+
+    def __init__(self, live: str, pid: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._ready, self._stop = context.Event(), context.Event()
+        self._found, child = context.Pipe(duplex=False)
+        arguments = (live, pid, self._ready, self._stop, child)
+        self._process = context.Process(target=_watch, args=arguments, daemon=True)
+        self._process.start()
+        self._ready.wait(30)
+
+    def end(self) -> tuple[list[float], int]:
+        """Seconds of each answer, sorted, and the most bytes of memory. Raises NotMeasured."""
+        self._stop.set()
+        try:
+            seconds, peak = self._found.recv()
+        except EOFError:
+            raise NotMeasured("auth did not say whether it lives") from None
+        self._process.join()
+        return sorted(seconds), peak
+
+
+async def storm(login: Request, count: int) -> Storm:
     """Sends `count` logins at once and returns when all are answered."""
     seen = Storm()
     async with ClientSession(
@@ -57,21 +86,8 @@ async def storm(login: Request, live: str, pid: int, count: int) -> Storm:
         connector=TCPConnector(limit=0),
         timeout=ClientTimeout(total=120),
     ) as session:
-        watching = asyncio.create_task(_watch(seen, live, pid))
         await asyncio.gather(*(_log_in(session, login, seen, place) for place in range(count)))
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
     return seen
-
-
-async def at_rest(live: str, pid: int) -> list[float]:
-    """What the same question takes when nobody logs in; seconds, sorted."""
-    seen = Storm()
-    watching = asyncio.create_task(_watch(seen, live, pid))
-    await asyncio.sleep(3)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
-    return sorted(seen.live_seconds)
 
 
 async def _log_in(session: ClientSession, login: Request, seen: Storm, place: int) -> None:
@@ -84,22 +100,30 @@ async def _log_in(session: ClientSession, login: Request, seen: Storm, place: in
         seen.without_retry_after += 1
 
 
-async def _watch(seen: Storm, live: str, pid: int) -> None:
-    async with ClientSession() as session:
-        while True:
-            began = time.perf_counter()
-            async with session.get(live) as answer:
-                await answer.read()
-                if answer.status != 200:
-                    raise NotMeasured(f"{live} answered {answer.status}")
-            seen.live_seconds.append(time.perf_counter() - began)
-            seen.peak_bytes = max(seen.peak_bytes, resident_bytes(pid))
-            await asyncio.sleep(PAUSE_SECONDS)
+def _watch(live: str, pid: int, ready: Event, stop: Event, found: Connection) -> None:
+    parts = urlsplit(live)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    seconds: list[float] = []
+    peak = 0
+    ready.set()
+    while not stop.is_set():
+        began = time.perf_counter()
+        connection.request("GET", parts.path)
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            return
+        seconds.append(time.perf_counter() - began)
+        peak = max(peak, resident_bytes(pid))
+        time.sleep(PAUSE_SECONDS)
+    found.send((seconds, peak))
 
 
-def figures_of(seen: Storm, before: int, after: int) -> dict[str, float | int]:
+def figures_of(
+    seen: Storm, ordered: list[float], memory: tuple[int, int, int]
+) -> dict[str, float | int]:
     """The figures by name; memory in MiB, times in milliseconds."""
-    ordered = sorted(seen.live_seconds)
+    before, peak, after = memory
     return {
         "logins_served": seen.statuses[200],
         "logins_shed_503": seen.statuses[503],
@@ -111,7 +135,7 @@ def figures_of(seen: Storm, before: int, after: int) -> dict[str, float | int]:
         "live_p99_ms": at_share(ordered, 0.99),
         "live_max_ms": at_share(ordered, 1.0),
         "memory_before_mib": round(before / MIB, 1),
-        "memory_peak_mib": round(seen.peak_bytes / MIB, 1),
+        "memory_peak_mib": round(peak / MIB, 1),
         "memory_after_mib": round(after / MIB, 1),
     }
 
@@ -132,12 +156,17 @@ def main() -> int:
                 ports = json.loads((system.data / "run.json").read_text())["ports"]
                 live = f"http://127.0.0.1:{ports['AUTH_OPS_PORT']}/health/live"
                 pid = system.pids["auth"]
-                idle = asyncio.run(at_rest(live, pid))
+                watch = Watch(live, pid)
+                time.sleep(REST_SECONDS)
+                idle, _ = watch.end()
                 print(f"at rest: live_p99_ms {at_share(idle, 0.99)}, of {len(idle)}")
                 for number in range(1, options.rounds + 1):
                     before = resident_bytes(pid)
-                    seen = asyncio.run(storm(system.requests["login"], live, pid, options.count))
-                    figures = figures_of(seen, before, resident_bytes(pid))
+                    watch = Watch(live, pid)
+                    seen = asyncio.run(storm(system.requests["login"], options.count))
+                    ordered, peak = watch.end()
+                    memory = (before, peak, resident_bytes(pid))
+                    figures = figures_of(seen, ordered, memory)
                     print(f"storm {number}")
                     for label, value in figures.items():
                         print(f"  {label:26} {value}")

@@ -89,6 +89,16 @@ async def test_no_other_spelling_gets_around_the_lock(auth: Auth) -> None:
     assert answer.status == 423
 
 
+async def test_neither_a_refresh_nor_another_session_forgets_failures(auth: Auth) -> None:
+    grant = await auth.register(ADA)
+    for _ in range(4):
+        assert (await auth.log_in(ADA, WRONG)).status == 401
+    assert (await auth.refresh(grant["refresh_token"])).status == 200
+    assert (await auth.profile(grant["access_token"])).status == 200
+    assert (await auth.log_in(ADA, WRONG)).status == 401
+    assert (await auth.log_in(ADA)).status == 423
+
+
 async def test_a_login_forgets_the_failures_before_it(auth: Auth) -> None:
     grant = await auth.register(ADA)
     for _ in range(3):

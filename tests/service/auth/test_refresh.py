@@ -1,9 +1,12 @@
 import asyncio
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from services.auth import handlers
+from shared.clock import utc_now
 from tests.service.auth.conftest import Auth, Start, details_of, error_of
 
 
@@ -142,3 +145,28 @@ async def test_a_role_given_meanwhile_is_in_the_next_token(auth: Auth) -> None:
     await auth.sql("UPDATE users SET role = 'moderator', tier = 'premium'")
     following = await next_of(auth, grant)
     assert (following["user"]["role"], following["user"]["tier"]) == ("moderator", "premium")
+
+
+async def test_replicas_whose_clocks_differ_end_no_session_and_lift_no_lock(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten minutes ahead, ten minutes behind, and right again: a request at each."""
+
+    def clock(minutes: int) -> None:
+        monkeypatch.setattr(handlers, "utc_now", lambda: utc_now() + timedelta(minutes=minutes))
+
+    clock(10)
+    token = (await auth.register("ada@example.com"))["refresh_token"]
+    for _ in range(6):
+        await auth.log_in("nobody@example.com", "seven-lazy-badgers-sing")
+    for minutes in (-10, 10, -10, 0):
+        clock(minutes)
+        answer = await auth.refresh(token)
+        assert answer.status == 200
+        token = (await answer.json())["refresh_token"]
+        locked = await auth.log_in("nobody@example.com", "seven-lazy-badgers-sing")
+        assert locked.status == 423
+    [row] = await auth.sql(
+        "SELECT ended_at, idle_expires_at <= expires_at AS ordered FROM sessions"
+    )
+    assert (row["ended_at"], row["ordered"]) == (None, True)

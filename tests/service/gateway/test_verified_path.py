@@ -31,3 +31,15 @@ async def test_verified_tokens_flow_without_a_request_to_auth(tmp_path: Path) ->
     assert [request.path for request in auth.seen if not request.path.startswith("/health")] == []
     # The key set was fetched in the background, not for each token.
     assert auth.key_set_fetches <= 2
+
+
+async def test_a_key_in_the_query_is_no_credential(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(GENEROUS)
+    async with contextlib.AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(upstream())
+        opened = await stack.enter_async_context(door(config, tasks))
+        for name in ("api_key", "X-API-Key", "access_token", "token"):
+            answer, _ = await opened.get(f"/api/v2/tasks?{name}={tokens.token()}")
+            assert answer.status == 401
+    assert tasks.seen == []

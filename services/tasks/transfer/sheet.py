@@ -2,7 +2,8 @@
 
 An empty cell is a field that is not there. Labels are separated by semicolons; a semicolon or a
 backslash inside one has a backslash before it. Spreadsheets separate cells by what their country
-does, so the header tells: by commas, semicolons or tabs, `Due date` as good as `due_date`.
+does, so the header tells: by commas, semicolons or tabs, `Due date` as good as `due_date`. The
+header of Todoist is known too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from services.tasks.domain import ExportedTask
 from services.tasks.transfer.intake import Intake
 from services.tasks.transfer.lines import LineSplitter
 from services.tasks.transfer.rows import LineFault, decoded, read_lines, take_fields
+from services.tasks.transfer.todoist import TodoistRows, is_todoist
 
 FIELDS = (
     "external_id", "title", "description", "priority", "completed", "completed_at", "created_at",
@@ -49,6 +51,7 @@ class _Sheet:
         self._intake = intake
         self._columns: list[str] | None = None
         self._separator = ","
+        self._todoist = TodoistRows()
 
     def take(self, number: int, line: bytes) -> None:
         try:
@@ -63,7 +66,11 @@ class _Sheet:
                 raise LineFault(_NO_HEADER)
             if len(cells) != len(self._columns):
                 raise LineFault({"line": [f"Has {len(cells)} cells under {len(self._columns)}."]})
-            take_fields(number, _fields(dict(zip(self._columns, cells, strict=True))), self._intake)
+            named = dict(zip(self._columns, cells, strict=True))
+            ours = "title" in named
+            fields = _fields(named) if ours else self._todoist.fields(named)
+            if fields is not None:
+                take_fields(number, fields, self._intake)
         except LineFault as fault:
             if self._columns is None:
                 self._columns = []
@@ -77,7 +84,8 @@ def _header(line: bytes) -> tuple[list[str], str]:
         # Cells in quotes are no CSV under another separator than their own.
         with suppress(LineFault):
             columns = [_name(cell) for cell in _cells(line, separator)]
-        if {"title"} <= set(columns) <= set(FIELDS) and len(set(columns)) == len(columns):
+        ours = {"title"} <= set(columns) <= set(FIELDS)
+        if (ours or is_todoist(columns)) and len(set(columns)) == len(columns):
             return columns, separator
     raise LineFault(_NO_HEADER)
 

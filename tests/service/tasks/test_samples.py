@@ -159,11 +159,34 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
             "due_date": "2026-12-01T08:30:00Z",
         },
     ],
+    "todoist.csv": [
+        {
+            "title": "Plan the trip",
+            "description": "Trains, hotel",
+            "external_id": "todoist:9e5ab60d9388c23bfb074f651b87e355",
+            "priority": 5,
+            "due_date": "2026-12-24T17:00:00Z",
+            "labels": ["travel"],
+        },
+        {
+            "title": "Book the trains",
+            "parent_external_id": "todoist:9e5ab60d9388c23bfb074f651b87e355",
+            "priority": 4,
+            "due_date": "2026-12-01T00:00:00Z",
+            "labels": ["travel", "bahn"],
+        },
+        {
+            "title": "Pack",
+            "parent_external_id": "todoist:9e5ab60d9388c23bfb074f651b87e355",
+        },
+        {"title": "Pack", "priority": 3},
+    ],
     "tabs.csv": [{"title": "Tabs from a clipboard", "priority": 3, "labels": ["home"]}],
 }
 # The line of each refused task, and the fields that are at fault.
 REFUSED: dict[str, dict[int, set[str]]] = {
     "apple-reminders.ics": {51: {"rrule"}},
+    "todoist.csv": {5: {"type"}, 8: {"type"}, 9: {"date"}},
     "excel-semicolons.csv": {6: {"completed", "priority", "due_date"}},
 }
 
@@ -182,9 +205,9 @@ async def test_every_field_of_a_sample(ann: Client, name: str) -> None:
     refused = {one["line"]: set(one["errors"]) for one in report["refused"]}
     assert refused == REFUSED.get(name, {})
     assert report["imported"] == len(EXPECTED[name])
-    tasks = {task["title"]: task for task in await ann.exported()}
+    tasks = {(task["title"], task["priority"]): task for task in await ann.exported()}
     for expected in EXPECTED[name]:
-        task = tasks[expected["title"]]
+        task = tasks[expected["title"], expected.get("priority", 1)]
         wanted = {**PLAIN, **expected}
         for field in ("external_id", "created_at"):
             wanted.setdefault(field, task[field])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import RFC_4122
 
@@ -58,3 +61,35 @@ def test_request_ids_differ() -> None:
 
 def test_times_are_aware_and_in_utc() -> None:
     assert utc_now().utcoffset() == timedelta(0)
+
+
+def test_threads_draw_side_by_side() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            drawn = list(threads.map(lambda _: [uuid7() for _ in range(2_000)], range(4)))
+    finally:
+        sys.setswitchinterval(before)
+    assert len({one for some in drawn for one in some}) == 8_000
+
+
+# The last 62 bits are chance alone, whatever the time.
+FORK = """
+import os
+from shared.ids import uuid7
+uuid7()
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+print(uuid7().int & (1 << 62) - 1, flush=True)
+if not child:
+    os._exit(0)
+"""
+
+
+def test_a_fork_draws_for_itself() -> None:
+    # In a process of its own: one with threads had better not fork.
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
+    ours, theirs = done.stdout.split()
+    assert ours != theirs

@@ -120,7 +120,7 @@ restore: ## put an archive back, REPLACE=yes drops what is there: make restore F
 		--entrypoint "sh /backup/restore.sh" backup - < "$(FILE)" || status=$$?; \
 		$(COMPOSE) up --detach --wait; exit $$status
 
-drill: setup ## restart and kill containers under load, beside a running system: needs a Docker engine
+drill: setup secrets ## restart and kill containers under load, beside a running system: needs a Docker engine
 	@exec $(RUN) -m deploy.check
 
 pods: setup-test image ## run the pods of an overlay in a Docker engine: make pods [OVERLAY=prod]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from deploy import make_secrets
 from services.auth.settings import Settings as AuthSettings
 from services.gateway.settings import Settings as GatewaySettings
 from services.tasks.settings import Settings as TasksSettings
-from shared.settings import REQUIRED, variables
+from shared.settings import REQUIRED, load, variables
 from tests.deploy.conftest import DEPLOY, need
 
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -61,6 +62,25 @@ def test_every_variable_is_a_setting_and_every_required_one_given(name: str) -> 
     assert given <= readable
     required = {variable for variable, its in known.items() if its.default is REQUIRED}
     assert required <= {variable.removesuffix("_FILE") for variable in given}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_production_starts_with_what_the_file_gives(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some settings are required in production only: the settings themselves know which."""
+    make_secrets.make(tmp_path)
+    for variable in variables(SETTINGS[name]):
+        monkeypatch.delenv(variable.name, raising=False)
+        monkeypatch.delenv(f"{variable.name}_FILE", raising=False)
+    for variable, value in SERVICES[name]["environment"].items():
+        plain = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
+        plain = plain.replace("/run/secrets/", f"{tmp_path}/secrets/")
+        monkeypatch.setenv(variable, plain)
+    settings = load(SETTINGS[name])
+    assert settings.environment == "production"
+    for secret in SERVICES[name]["secrets"]:
+        assert f"/run/secrets/{secret}" in SERVICES[name]["environment"].values()
 
 
 def test_the_health_check_asks_the_ops_port_of_the_process() -> None:

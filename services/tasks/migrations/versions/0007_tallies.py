@@ -38,10 +38,11 @@ _TRIGGER = """
     END
     $$
 """
-# Labels that nobody has any more leave nothing behind.
+# Labels that nobody has any more, and owners without a task, leave nothing behind.
 _FORGET = """
     DELETE FROM tallies USING (
-        SELECT DISTINCT owner_id, unnest(labels) AS label FROM before WHERE deleted_at IS NULL
+        SELECT DISTINCT owner_id, unnest(labels || ''::text) AS label
+        FROM before WHERE deleted_at IS NULL
     ) AS gone
     WHERE tallies.owner_id = gone.owner_id AND tallies.label = gone.label AND tallies.tasks = 0
 """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Generic, TypeVar
 
 import asyncpg
@@ -55,6 +55,7 @@ class Database:
 
     Waiting for a connection takes at most `acquire_seconds`, a statement at most
     `statement_seconds`; past that, and when the server is away, callers get ServiceUnavailable.
+    `planner` are settings of PostgreSQL's planner for all of them.
     The pool opens connections as they are needed, so a process starts without its database.
     """
 
@@ -67,12 +68,14 @@ class Database:
         max_size: int = 10,
         acquire_seconds: float = 2.0,
         statement_seconds: float = 5.0,
+        planner: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._url = url
         self._application = application
         self._max_size = max_size
         self._acquire_seconds = acquire_seconds
         self._statement_seconds = statement_seconds
+        self._planner = planner
         self._pool: Any = None
         self._rest = Rest()
         Gauge("db_pool_size", "Open connections", registry=registry).set_function(self._size)
@@ -106,6 +109,7 @@ class Database:
                 "lock_timeout": milliseconds,
                 "idle_in_transaction_session_timeout": "15000",
                 "jit": "off",
+                **self._planner,
             },
         )
         try:

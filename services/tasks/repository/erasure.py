@@ -19,6 +19,7 @@ OWNED = (
     ("changes", "owner_id = $1"),
     ("tasks", "owner_id = $1 AND deleted_at IS NULL"),
     ("tasks", "owner_id = $1 AND deleted_at IS NOT NULL"),
+    ("tallies", "owner_id = $1"),
     ("feeds", "owner_id = $1"),
     ("idempotent_answers", "caller_id = $1"),
 )

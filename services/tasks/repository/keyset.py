@@ -1,8 +1,8 @@
 """Orders that no two tasks are equal in, and the tasks that come after a place in one of them.
 
 A column that may be NULL makes two branches when it decides first: the tasks with a value, then
-those without. Each of them can be read from an index in its order, which one condition over both
-could not.
+those without. A priority that decides before a due date makes one of each priority. Each of them
+can be read from an index in its order, which one condition over all could not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from services.tasks.domain import Place, SortKey
+from services.tasks.domain import MAX_PRIORITY, MIN_PRIORITY, Place, SortKey
 
 _NULLABLE = frozenset({"due_date"})
 
@@ -30,6 +30,28 @@ def total_order(sort: Sequence[SortKey]) -> tuple[SortKey, ...]:
 def branches(sort: Sequence[SortKey], after: Place | None, values: list[Any]) -> list[Branch]:
     """The tasks after `after`, or all of them; appends the parameters that are used to `values`."""
     keys = total_order(sort)
+    if [key.field for key in keys[:2]] == ["priority", "due_date"]:
+        return _by_priority(keys, after, values)
+    return _branches(keys, after, values)
+
+
+def _by_priority(keys: Sequence[SortKey], after: Place | None, values: list[Any]) -> list[Branch]:
+    found: list[Branch] = []
+    for priority in range(MIN_PRIORITY, MAX_PRIORITY + 1):
+        place: Place | None = None
+        if after is not None and after[0] == priority:
+            place = after[1:]
+        elif after is not None and (priority > after[0]) == keys[0].descending:
+            continue
+        fixed = f"priority = {priority}"
+        found += [
+            Branch([fixed, *conditions], order)
+            for conditions, order in _branches(keys[1:], place, values)
+        ]
+    return found
+
+
+def _branches(keys: Sequence[SortKey], after: Place | None, values: list[Any]) -> list[Branch]:
     first, rest = keys[0], keys[1:]
     if first.field not in _NULLABLE:
         return [Branch([] if after is None else _after(keys, after, values), order_by(keys))]

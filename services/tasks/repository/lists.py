@@ -26,10 +26,24 @@ _CONDITIONS = {
     "updated_after": "updated_at > {}",
     "label": "labels @> ARRAY[{}::text]",
     "parent_id": "parent_id = {}",
-    # The same characters are taken out of what is searched.
-    "q": "search @@ websearch_to_tsquery('simple', translate({}, '/.:@_=<>&', '         '))",
 }
+# The same characters are taken out of what is searched. The owner is a word of his tasks.
+_WORDS = (
+    "(websearch_to_tsquery('simple', translate({}, '/.:@_=<>&', '         ')) && "
+    "('''owner:' || $1::uuid::text || '''')::tsquery)"
+)
+_CONDITIONS["q"] = f"search @@ {_WORDS}"
+# So many tasks with some words are looked at one by one; more of them are met soon in any order.
+_FEW = 1_000
 FILTERS = frozenset(_CONDITIONS)
+# The filters whose counts are kept, as conditions on the tallies.
+_TALLIED = {
+    **{
+        name: _CONDITIONS[name]
+        for name in ("completed", "priority", "min_priority", "max_priority")
+    },
+    "label": "label = {}",
+}
 
 _EXPORT = """
     SELECT coalesce(task.external_id, task.id::text), task.title, task.description, task.priority,
@@ -96,6 +110,10 @@ class TaskLists:
 
         The two agree: both come from one statement, or the feed has not moved since the count.
         """
+        if "q" in filters:
+            few = await self._few(owner_id, filters, sort, None, offset, limit)
+            if few is not None:
+                return few
         where, values = _where(owner_id, filters)
         key = (where, *values)
         values += [offset, limit]
@@ -107,14 +125,44 @@ class TaskLists:
             if page.revision == kept[0]:
                 return page._replace(total=kept[1])
         page = await self._page(_count(where, filters), part, sort, values)
-        if not filters.keys() <= {"completed"}:
+        if not filters.keys() <= _TALLIED.keys():
             self._counts.put(key, page.revision, page.total)
         return page
 
+    async def _few(
+        self,
+        owner_id: UUID,
+        filters: Mapping[str, Any],
+        sort: Sequence[SortKey],
+        after: Place | None,
+        offset: int,
+        limit: int,
+    ) -> Counted | None:
+        """As `page` and `walk` when few tasks have the words that are searched, else None."""
+        where, values = _where(
+            owner_id, {name: one for name, one in filters.items() if name != "q"}
+        )
+        values += [filters["q"], offset, limit]
+        at = len(values)
+        words = _WORDS.format(f"${at - 2}")
+        part = _part(
+            "true", sort, after, values, limit=f"${at}", offset=f"${at - 1}", source="found"
+        )
+        found = (
+            f"WITH matched AS MATERIALIZED (SELECT id FROM tasks_with({words}, {_FEW + 1}) AS id), "
+            f"found AS MATERIALIZED (SELECT {COLUMNS} FROM tasks JOIN matched USING (id) "
+            f"WHERE {where} AND (SELECT count(*) FROM matched) <= {_FEW})"
+        )
+        count = f"SELECT CASE WHEN (SELECT count(*) FROM matched) <= {_FEW} "
+        count += "THEN (SELECT count(*) FROM found) ELSE -1 END AS total"
+        page = await self._page(count, part, sort, values, found)
+        return None if page.total < 0 else page
+
     async def _page(
-        self, count: str, part: str, sort: Sequence[SortKey], values: Sequence[Any]
+        self, count: str, part: str, sort: Sequence[SortKey], values: Sequence[Any], found: str = ""
     ) -> Counted:
         rows = await self._connection.fetch(
+            f"{found} "
             f"SELECT coalesce((SELECT {REVISION} FROM feeds WHERE owner_id = $1), '{NEVER}'), "
             f"counted.total, page.* FROM ({count}) AS counted LEFT JOIN ({part}) AS page ON true "
             f"ORDER BY {order_by(total_order(sort))}",
@@ -135,6 +183,10 @@ class TaskLists:
         limit: int,
     ) -> Counted:
         """The next `limit` tasks after that place, or the first ones; nothing is counted."""
+        if "q" in filters:
+            few = await self._few(owner_id, filters, sort, after, 0, limit)
+            if few is not None:
+                return few
         where, values = _where(owner_id, filters)
         values.append(limit)
         part = _part(where, sort, after, values, limit=f"${len(values)}", offset="0")
@@ -168,14 +220,15 @@ def _where(owner_id: UUID, filters: Mapping[str, Any]) -> tuple[str, list[Any]]:
 
 
 def _count(where: str, filters: Mapping[str, Any]) -> str:
-    """How many tasks there are; the feed has counted what is asked for most."""
-    if not filters:
-        number = "live"
-    elif filters.keys() == {"completed"}:
-        number = "completed" if filters["completed"] else "live - completed"
-    else:
+    """How many tasks there are; what is asked for most is counted when tasks are written."""
+    if not filters.keys() <= _TALLIED.keys():
         return f"SELECT count(*) AS total FROM tasks WHERE {where}"
-    return f"SELECT coalesce((SELECT {number} FROM feeds WHERE owner_id = $1), 0) AS total"
+    conditions = ["owner_id = $1"] if "label" in filters else ["owner_id = $1", "label = ''"]
+    conditions += [_TALLIED[name].format(f"${at}") for at, name in enumerate(filters, 2)]
+    return (
+        f"SELECT coalesce(sum(tasks), 0)::bigint AS total FROM tallies "
+        f"WHERE {' AND '.join(conditions)}"
+    )
 
 
 def _part(
@@ -186,10 +239,11 @@ def _part(
     *,
     limit: str,
     offset: str,
+    source: str = "tasks",
 ) -> str:
     """`limit` tasks in their order, `offset` of them left out before."""
     selects = [
-        f"(SELECT {COLUMNS} FROM tasks WHERE {' AND '.join([where, *branch.conditions])} "
+        f"(SELECT {COLUMNS} FROM {source} WHERE {' AND '.join([where, *branch.conditions])} "
         f"ORDER BY {branch.order} LIMIT {offset}::bigint + {limit}::bigint)"
         for branch in branches(sort, after, values)
     ]

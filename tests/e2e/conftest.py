@@ -78,7 +78,11 @@ class System:
         made = subprocess.run(
             [sys.executable, "-m", "services.auth", "create-admin", "--email", email],
             cwd=ROOT,
-            env={**os.environ, "AUTH_DATABASE_URL": self.database_url("auth")},
+            env={
+                **os.environ,
+                "ENVIRONMENT": "development",
+                "AUTH_DATABASE_URL": self.database_url("auth"),
+            },
             input=password,
             capture_output=True,
             text=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -81,7 +81,7 @@ def operation(endpoint: Endpoint) -> dict[str, Any]:
         "operationId": endpoint.operation_id,
         "summary": endpoint.summary,
         "tags": list(endpoint.tags),
-        "security": security(endpoint),
+        **security(() if endpoint.permission is None else endpoint.credentials),
         "parameters": [
             {"in": place, "schema": schema}
             for place, schema in (
@@ -118,11 +118,18 @@ def operation(endpoint: Endpoint) -> dict[str, Any]:
     return shown
 
 
-def security(endpoint: Endpoint) -> list[dict[str, list[str]]]:
-    """One Security Requirement Object for each credential that does; none for who needs none."""
-    if endpoint.permission is None:
-        return []
-    return [{credential.value: []} for credential in endpoint.credentials]
+def security(credentials: Sequence[Credential]) -> dict[str, Any]:
+    """The bearer token as a Security Requirement Object, and `x-credentials`: all that do.
+
+    A requirement for each of them would be an "or", but tools that make requests from the document
+    send all that an operation names, and several credentials are refused.
+    """
+    if not credentials:
+        return {"security": []}
+    return {
+        "security": [{Credential.BEARER.value: []}],
+        "x-credentials": [credential.value for credential in credentials],
+    }
 
 
 def responses(endpoint: Endpoint) -> dict[str, Any]:

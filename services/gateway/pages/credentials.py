@@ -1,7 +1,6 @@
 """How a browser may prove at the door who its user is, in OpenAPI's words.
 
-Operations name the credentials that a program sends. They do not name these: tools that make
-requests from the document send all that an operation names, and several credentials are refused.
+Operations name them in `x-credentials` (shared/openapi.py says why not among the requirements).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from services.gateway.config import Access
 from shared import errors
 from shared.endpoints import Credential
 from shared.errors import ApiError
-from shared.openapi import error_response
+from shared.openapi import error_response, security
 
 # What any request through the gateway can meet before or beside the service.
 ON_EVERY_OPERATION: tuple[type[ApiError], ...] = (
@@ -99,7 +99,7 @@ def own_paths(version: str) -> dict[str, Any]:
             "rateLimitStatus",
             "The caller's rate limit policies; costs nothing",
             _STATUS,
-            security=[{}, *({one.value: []} for one in Credential)],
+            credentials=tuple(Credential),
         ),
         f"/api/{version}/openapi.json": _page(
             "openapiDocument", "This document", {"type": "object"}
@@ -113,16 +113,19 @@ def _page(
     schema: dict[str, Any],
     *,
     other: int | None = None,
-    security: list[dict[str, Any]] | None = None,
+    credentials: tuple[Credential, ...] = (),
 ) -> dict[str, Any]:
     good = {"description": summary, "content": {"application/json": {"schema": schema}}}
     operation: dict[str, Any] = {
         "operationId": name,
         "summary": summary,
         "tags": ["gateway"],
-        "security": security or [],
+        **security(credentials),
         "responses": {"200": good},
     }
+    if credentials:
+        # Nobody has to show one.
+        operation["security"].append({})
     if other is not None:
         phrase = HTTPStatus(other).phrase
         operation["responses"][str(other)] = {**good, "description": f"{phrase}: {summary}"}

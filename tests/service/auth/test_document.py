@@ -64,7 +64,7 @@ async def test_an_api_key_does_where_the_document_says_so_and_nowhere_else(auth:
     examples_of = {"/v2/auth/api-keys": {"name": "y"}, "/v2/auth/password": None}
     for path, item in page["paths"].items():
         for method, operation in item.items():
-            schemes = {name for one in operation["security"] for name in one}
+            schemes = operation.get("x-credentials", [])
             if not schemes or not path.startswith("/v2/auth/"):
                 continue
             body = examples_of.get(path, {})

@@ -1,7 +1,7 @@
 """What is measured, in which order; each group adds its figures to the report."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Bench:
     @property
     def connections(self) -> tuple[int, ...]:
         """The numbers of connections to measure with."""
-        return (USUAL,) if self.quick else (1, USUAL, 256)
+        return (USUAL,) if self.quick else (1, USUAL, 100, 1_000)
 
     def measure(
         self,
@@ -97,16 +97,19 @@ def measure_doors(bench: Bench) -> None:
                 bench.report.left_out.append("HAProxy: not installed")
             else:
                 doors.append(haproxy)
-        _by_turns(bench, doors)
+        with_redis = enter(_with_redis(bench, upstream))
+        _by_turns(bench, doors, with_redis)
         _delay(bench, upstream, gateway)
-        _with_redis(bench, upstream)
 
 
-def _by_turns(bench: Bench, doors: list[Door]) -> None:
-    requests = {door.name: Request(door.url, headers=bench.identity.headers) for door in doors}
-    for door in doors:
+def _by_turns(bench: Bench, always: list[Door], usually: list[Door]) -> None:
+    """Measures the doors; those of `usually` with the usual number of connections only."""
+    everything = [*always, *usually]
+    requests = {door.name: Request(door.url, headers=bench.identity.headers) for door in everything}
+    for door in everything:
         bench.warm_up(requests[door.name])
     for connections in bench.connections:
+        doors = everything if connections == USUAL else always
         # What disturbs the machine for a while disturbs all of them.
         rounds = [
             [
@@ -125,11 +128,14 @@ def _by_turns(bench: Bench, doors: list[Door]) -> None:
         bench.report.figures += [merged(figures) for figures in zip(*rounds, strict=True)]
 
 
-def _with_redis(bench: Bench, upstream: Upstream) -> None:
+@contextlib.contextmanager
+def _with_redis(bench: Bench, upstream: Upstream) -> Iterator[list[Door]]:
+    """The gateway with its limits in Redis, where there is one."""
     folder, measured = bench.folder, bench.cores.measured
     with running_redis(folder / "redis", bench.cores.load) as url:
         if url is None:
             bench.report.left_out.append("Redis limits: no redis-server installed")
+            yield []
             return
         with running_gateway(
             WITH_REDIS,
@@ -139,11 +145,7 @@ def _with_redis(bench: Bench, upstream: Upstream) -> None:
             headers=bench.identity.headers,
             redis_url=url,
         ) as gateway:
-            request = Request(gateway.url, headers=bench.identity.headers)
-            bench.warm_up(request)
-            process = {"door": gateway.process_id}
-            figure = bench.measure(DOORS, WITH_REDIS, PROXY, request, USUAL, process)
-            bench.report.figures.append(figure)
+            yield [gateway]
 
 
 def _delay(bench: Bench, upstream: Upstream, gateway: Door) -> None:

@@ -116,7 +116,7 @@ class Exchange:
         self.content_length = content_length  # None for an uncounted body
         self.chunked = chunked
         self.fields = dict(reversed(headers)) if fields is None else fields
-        self.repeat = repeat  # None where the request has something that must not be remembered
+        self.repeat = repeat  # None where it is not known to be a repetition
 
         self.request_id: str = ""  # this and the following from the stages
         self.id_line: bytes = b""  # the header line with it, for the service

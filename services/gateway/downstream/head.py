@@ -55,7 +55,7 @@ NO_FIELDS = Fields([], {})
 class RequestHead:
     """A request's head, checked. `path` and `query` are raw. Not to be changed: it may be shared
 
-    by requests that repeat it. `repeat` is None where it says something of the message itself.
+    by requests that repeat it. `repeat` is None until one does.
     """
 
     method: str
@@ -127,7 +127,7 @@ class HeadReader:
         if block != known.block or known.reader is not self:
             return self._read(head, end, block, NO_FIELDS)
         result = self._read(head, end, block, known)
-        if result.repeat is not None and end <= _KNOWN_LINE:
+        if result.fields is known and end <= _KNOWN_LINE:
             if len(known.heads) >= _KNOWN_LINES:
                 known.heads.clear()
             known.heads[head[:end]] = result
@@ -136,9 +136,13 @@ class HeadReader:
     def again(self, data: bytes, known: Fields) -> RequestHead | None:
         """The head that all of `data` is, if a head of the very same bytes was read before."""
         block = known.block
-        if known.reader is self and data.endswith(block):
-            return known.heads.get(data[: -len(block)])
-        return None
+        if known.reader is not self or not data.endswith(block):
+            return None
+        found = known.heads.get(data[: -len(block)])
+        if found is not None and found.repeat is None:
+            # Most paths are asked for once, and not worth remembering what was made of them.
+            found.repeat = Repeat()
+        return found
 
     def _read(self, head: bytes, end: int, block: bytes, known: Fields) -> RequestHead:
         line = LINE.fullmatch(head, 0, end)
@@ -164,7 +168,7 @@ class HeadReader:
         except ApiError as error:
             path = target.partition(b"?")[0]
             raise BadHead(error, str(method, "ascii"), str(path, "ascii"), fields) from None
-        return RequestHead(str(method, "ascii"), path_, query_, fields, repeat=Repeat())
+        return RequestHead(str(method, "ascii"), path_, query_, fields)
 
     def _take_apart(self, head: bytes, block: bytes) -> Fields:
         if FIELDS.fullmatch(block) is None:

@@ -127,13 +127,10 @@ def _refuse_method(allowed: list[str]) -> Callable[[web.Request], Awaitable[web.
 
 
 def _accepting(health: Health) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Whether this process goes on: what a proxy with several of its kind asks, and often.
-
-    It looks at no dependency: one that is away is away for all of a kind.
-    """
+    """What a proxy with several processes of a kind asks each of them, and often."""
 
     async def accepting(_request: web.Request) -> web.Response:
-        word, status = ("draining", 503) if health.draining else ("accepting", 200)
+        word, status = ("accepting", 200) if await health.accepting() else ("not accepting", 503)
         return web.json_response({"status": word}, status=status)
 
     return accepting

@@ -28,12 +28,24 @@ class Health:
     listening: bool = True
     draining: bool = False
     started_at: float = field(default_factory=time.monotonic)
+    has_been_ready: bool = False
 
     async def ready(self) -> bool:
         """Whether new work should be sent here."""
         if self.draining or not self.listening:
             return False
         return all((await self.critical_verdicts()).values())
+
+    async def accepting(self) -> bool:
+        """Whether a proxy with several processes of this kind should send this one requests.
+
+        Once it has been ready only its own end counts: a dependency is away for all of a kind.
+        """
+        if self.draining or not self.listening:
+            return False
+        if not self.has_been_ready:
+            self.has_been_ready = await self.ready()
+        return self.has_been_ready
 
     async def critical_verdicts(self) -> dict[str, bool]:
         """Runs the checks that readiness hangs on: whether each passed, by its name."""

@@ -14,12 +14,12 @@ from random import Random
 from bench.fuzz.answers import BadAnswer, read_answers
 from bench.fuzz.corpus import SEEDS, TOKEN
 from bench.fuzz.mutations import mutated, pieces
-from bench.fuzz.target import Target, settled_memory
+from bench.fuzz.target import SWITCHED, Target, settled_memory
 
 # How a client behaves once it has sent everything.
 _STAYS, _FINISHES, _BREAKS_OFF = "stays", "finishes", "breaks off"
 _ENDINGS = (_STAYS,) * 3 + (_FINISHES,) * 6 + (_BREAKS_OFF,)
-_PATIENCE_SECONDS = 60.0  # a connection that is open for longer hangs; every bound is far shorter
+_PATIENCE_SECONDS = 300.0  # a connection that is open for longer hangs; every bound is far shorter
 _MOST_FINDINGS = 20
 _LATE_SECONDS = 0.2  # below the idle time-out of the target
 _SAMPLES = 20
@@ -206,6 +206,8 @@ async def _by_socket(target: Target, case: Case) -> tuple[bytes, bool]:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
                 stream += data
+                if SWITCHED in stream:
+                    break
     finally:
         writer.close()
     return stream, late

@@ -147,7 +147,7 @@ def pieces(data: bytes, chance: Random) -> list[bytes]:
     way = chance.randrange(8)
     if way < 4:
         return [data]
-    if way == 4 and len(data) <= 600:
+    if way == 4 and len(data) <= 250:
         return [data[at : at + 1] for at in range(len(data))]
     cuts = sorted(chance.randint(0, len(data)) for _ in range(chance.choice((1, 1, 2, 5))))
     edges = pairwise([0, *cuts, len(data)])

@@ -39,7 +39,7 @@ max_body = 65536
 endpoints = ["{url}"]
 [upstreams.tasks]
 endpoints = ["{url}"]
-timeouts = { connect = 20, first_byte = 20, idle = 5, total = 60 }
+timeouts = { connect = 20, first_byte = 20, idle = 60, total = 60 }
 [[routes]]
 prefix = "/echo"
 upstream = "tasks"
@@ -55,6 +55,10 @@ auth = "optional"
 [cors]
 allow_origins = ["https://app.example"]
 """
+
+
+SWITCHED = b"HTTP/1.1 101 "
+_START_SECONDS = 60.0
 
 
 @dataclass
@@ -124,6 +128,9 @@ class Wire(asyncio.Transport):
     def write(self, data: Any) -> None:
         if not self._closing:
             self.received += data
+            if SWITCHED in data:
+                # What follows is another protocol, which the client may leave at any time.
+                self.ended.set()
 
     def write_eof(self) -> None:
         self.ended.set()
@@ -182,7 +189,10 @@ async def target() -> AsyncIterator[Target]:
             )
             logged: list[str] = []
             with _listening(logged):
-                async with running(settings) as (_, server):
+                async with running(settings) as (health, server):
+                    async with asyncio.timeout(_START_SECONDS):
+                        while not await health.ready():  # noqa: ASYNC110 - nobody tells when
+                            await asyncio.sleep(0.01)
                     server.limits = replace(
                         server.limits,
                         rate_grace=0.3, half_close_grace=1.0, linger_timeout=0.3, tick=0.05,

@@ -133,6 +133,10 @@ class ClientConnection(asyncio.Protocol):
         if turn is not None and turn.intake.takes():
             if self._buffer and not self._advancing:
                 self._advance()
+            if self._half_closed and not self._buffer and turn.intake.takes():
+                # No more will ever come: not of a body, nor through a WebSocket.
+                self._close(linger=False)
+                return
             self._rate_clock(turn, 0)
             wanted = turn.intake.takes() or not self._is_full
         else:

@@ -66,3 +66,21 @@ async def test_a_process_that_does_not_listen_yet_is_not_ready() -> None:
     assert not await health.ready()
     health.listening = True
     assert await health.ready()
+
+
+async def test_who_has_been_ready_accepts_until_the_end() -> None:
+    fails = True
+
+    async def check() -> None:
+        if fails:
+            raise ConnectionError
+
+    health = Health(critical={"keys": check})
+    assert not await health.accepting()
+    fails = False
+    assert await health.accepting()
+    fails = True
+    assert not await health.ready()
+    assert await health.accepting()
+    health.draining = True
+    assert not await health.accepting()

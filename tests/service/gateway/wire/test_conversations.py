@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from services.gateway.exchange import Answer, Decision, Exchange
+from services.gateway.exchange import Answer, Decision, Exchange, Timeouts
 from tests.service.gateway.wire.peers import (
     OK,
     SHORT,
@@ -385,6 +385,29 @@ async def test_websocket_that_says_nothing_is_closed(door: Door, service: Servic
         assert (await client.head()).status == 101
         assert await client.is_closed()
     await door.settled()
+
+
+async def test_websocket_of_a_client_that_has_closed_its_side_ends(
+    door: Door, service: Service
+) -> None:
+    """It closed before the service had agreed, so nobody will ever say a word."""
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.request()
+        await asyncio.sleep(0.1)
+        await conversation.send(
+            b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        )
+        await conversation.reader.read(-1)
+
+    service.talk = talk
+    door.policy.set(timeouts=Timeouts(idle=60, total=60))
+    async with door.client() as client:
+        await client.send(WEBSOCKET)
+        client.writer.write_eof()
+        assert b"101" in await client.rest()
+        await door.settled()
+        await service.left()
 
 
 async def test_refused_websocket_is_an_answer_like_any_other(door: Door, service: Service) -> None:

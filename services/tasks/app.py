@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 
 from services.tasks.auth_keys import AuthKeys
 from services.tasks.handlers import keys
-from services.tasks.page_store import MemoryPages, Pages, RedisPages
+from services.tasks.page_store import MemoryPages, Pages, RedisPages, redis_outcomes
 from services.tasks.repository.answers import AnswerRepository
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.imports import ImportRepository
@@ -37,6 +37,7 @@ from shared.metrics import new_registry
 from shared.middleware import VERIFIER
 from shared.process import StartRefused
 from shared.revisions import head
+from shared.tally import Tally
 
 TITLE = "Tasklane tasks"
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -56,7 +57,7 @@ def build(settings: Settings, *, key_source: KeySource | None = None) -> Service
     registry = new_registry("tasks")
     database = new_database(settings, registry, application="tasks")
     auth_keys = AuthKeys(settings.jwks_url, registry)
-    redis = _redis_pages(settings, database, registry)
+    redis = _redis_pages(settings, database, redis_outcomes(registry))
     optional: dict[str, Check] = {} if redis is None else {"redis": redis.ping}
     if key_source is None:
         # Tokens stay verifiable while auth is away, so that only degrades.
@@ -126,9 +127,7 @@ def _pages(pages: Pages, redis: RedisPages | None) -> Resource:
     return resource
 
 
-def _redis_pages(
-    settings: Settings, database: Database, registry: CollectorRegistry
-) -> RedisPages | None:
+def _redis_pages(settings: Settings, database: Database, outcomes: Tally) -> RedisPages | None:
     if settings.redis_url is None:
         return None
     try:
@@ -137,7 +136,7 @@ def _redis_pages(
     except ValueError as error:
         raise StartRefused(f"REDIS_URL: {error}") from error
     return RedisPages(
-        client, _secret(Store(database, partial(TaskLists, counts=Counts()))), registry
+        client, _secret(Store(database, partial(TaskLists, counts=Counts()))), outcomes
     )
 
 

@@ -92,10 +92,10 @@ class RedisPages:
         self,
         client: Redis,
         secret: Callable[[], Awaitable[bytes]],
-        registry: CollectorRegistry,
+        outcomes: Tally,
         *,
         timeout: float = 0.1,
-        keep_seconds: int = 60,
+        keep_seconds: int = 10,
         most_calls: int = 16,
         breaker: Breaker | None = None,
     ) -> None:
@@ -107,12 +107,7 @@ class RedisPages:
         self._breaker = breaker or Breaker()
         self._calls = 0
         self._stores: set[asyncio.Task[None]] = set()
-        self._outcomes = Tally(
-            "tasks_list_redis_total",
-            "Calls of Redis for pages of lists by how they ended",
-            ("outcome",),
-            registry=registry,
-        )
+        self._outcomes = outcomes
 
     async def get(self, key: PageKey, revision: str) -> Page | None:
         """The page of that revision, if it is there and Redis can be asked."""
@@ -184,6 +179,19 @@ class RedisPages:
     @staticmethod
     def _seal(secret: bytes, name: str, body: bytes) -> bytes:
         return hmac.digest(secret, name.encode() + b"\n" + body, sha256)
+
+
+def redis_outcomes(registry: CollectorRegistry) -> Tally:
+    """What RedisPages counts in; without Redis it is there as well, and stays at nought."""
+    outcomes = Tally(
+        "tasks_list_redis_total",
+        "Calls of Redis for pages of lists by how they ended",
+        ("outcome",),
+        registry=registry,
+    )
+    for outcome in ("hit", "miss", "stored", "failed", "skipped", "refused"):
+        outcomes.add((outcome,), 0)
+    return outcomes
 
 
 class Pages:

@@ -88,7 +88,7 @@ async def test_a_page_leaves_redis_by_itself(start: Start, redis_url: str) -> No
         await until(lambda: one.redis("stored") == 1)
     async with Redis.from_url(redis_url) as redis:
         (name,) = await redis.keys()
-        assert 0 < await redis.ttl(name) <= 60
+        assert 0 < await redis.ttl(name) <= 10
 
 
 async def test_a_page_of_somebody_else_or_of_nobody_is_not_shown(

@@ -280,7 +280,8 @@ async def test_words_are_found_by_their_index_alone(connection: Explaining) -> N
 
 def test_every_query_is_looked_at() -> None:
     called: set[str] = set()
-    for case in (*CASES, look):
+    cases: tuple[Any, ...] = (*CASES, look)
+    for case in cases:
         called.update(re.findall(r"\.(\w+)\(", inspect.getsource(case)))
     there: dict[str, str] = {}
     for module in pkgutil.iter_modules(repository.__path__):

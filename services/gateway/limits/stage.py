@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -118,12 +119,19 @@ class LimitStage:
 
     async def spend(self, exchange: Exchange, charge: Charge) -> None:
         """Raises RateLimited, or ServiceUnavailable for a policy that is closed without Redis."""
-        applied = charge.applied
         if self._redis is None:
             self.spend_here(exchange, charge)
-        else:
-            quota = await self._shared(applied, charge.subjects, applied.cost)
-            self._settle(exchange, charge, quota)
+            return
+        answer: asyncio.Future[ApiError | None] = asyncio.get_running_loop().create_future()
+
+        def done(refusal: ApiError | None) -> None:
+            if not answer.done():
+                answer.set_result(refusal)
+
+        self.spend_soon(exchange, charge, done)
+        refusal = await answer
+        if refusal is not None:
+            raise refusal
 
     def spend_here(self, exchange: Exchange, charge: Charge) -> None:
         """`spend` where it never waits. Raises RateLimited."""

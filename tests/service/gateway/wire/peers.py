@@ -151,6 +151,7 @@ class TestPolicy:
     def __init__(self) -> None:
         self.forward = Forward("service", b"", [], TIMEOUTS, max_body=1 << 20)
         self.decide: Callable[[Exchange], Awaitable[Decision | None]] | None = None
+        self.again: Callable[[Exchange, Decide], bool] | None = None
         self.judge: Callable[[int, Headers], Relay | Inspect] = Relay
         self.admitted: list[Exchange] = []
         self.finished: list[tuple[Exchange, int, int, int]] = []
@@ -162,7 +163,7 @@ class TestPolicy:
         self.forward = replace(self.forward, **changes)
 
     def readmit(self, exchange: Exchange, decide: Decide) -> bool:
-        return False
+        return self.again is not None and self.again(exchange, decide)
 
     async def admit(self, exchange: Exchange) -> Decision:
         self.admitted.append(exchange)

@@ -24,7 +24,7 @@ from bench.fuzz.mutations import mutated
 from bench.fuzz.target import target
 from services.gateway import pipeline
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "4000"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2500"))
 OK = (
     b"HTTP/1.1 200 OK\r\ndate: x\r\nx-request-id: r\r\nx-content-type-options: nosniff\r\n"
     b"content-length: 2\r\n\r\nok"

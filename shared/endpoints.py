@@ -203,6 +203,10 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     """The whole request body. Raises PayloadTooLarge as soon as it is known to exceed `limit`."""
     if (request.content_length or 0) > limit:
         raise PayloadTooLarge(details={"body": [f"At most {limit} bytes."]})
+    if request.content.is_eof() and (request.content_length or 0) > 0:
+        # It came together with its head, as small ones do, and is no longer than was announced.
+        whole: bytes = request.content.read_nowait()
+        return whole
     parts: list[bytes] = []
     size = 0
     async for part in request.content.iter_any():

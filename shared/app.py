@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 from aiohttp import web
@@ -50,8 +50,11 @@ class Service:
     registry: CollectorRegistry
     critical: Mapping[str, Check]
     optional: Mapping[str, Check]
+    first: Mapping[str, Check] = field(default_factory=dict)
     # Inside those that all services have.
     middlewares: tuple[Middleware, ...] = ()
+    # Told when the process listens no more, so that no request is kept waiting until it is cut.
+    stopping: tuple[Callable[[web.Application], Awaitable[None]], ...] = ()
 
 
 def create_app(
@@ -66,6 +69,7 @@ def create_app(
     app[ACCESS_LOG] = AccessLog(service.name)
     app[DEVELOPMENT] = settings.development
     app.on_response_prepare.append(put_request_id)
+    app.on_shutdown.extend(service.stopping)
     app.cleanup_ctx.append(_flush_access_log)
     app.cleanup_ctx.extend(service.resources)
     _register(app.router, service.endpoints)
@@ -88,7 +92,12 @@ async def serve(
 ) -> AsyncIterator[Health]:
     """Serves while the block runs. Leaving it stops accepting and lets requests end in time."""
     # The ops port comes first, so that a slow start can be watched; it says so until we listen.
-    health = Health(critical=service.critical, optional=service.optional, listening=False)
+    health = Health(
+        critical=service.critical,
+        optional=service.optional,
+        first=service.first,
+        listening=False,
+    )
     app = create_app(service, settings, health)
     runner = ApiRunner(app, shutdown_timeout=settings.shutdown_seconds)
     async with ops_listener(settings.bind_host, ops_port, health, service.registry):

@@ -25,6 +25,8 @@ class Health:
 
     critical: Mapping[str, Check] = field(default_factory=dict)
     optional: Mapping[str, Check] = field(default_factory=dict)
+    # What a process has to have had once before it can answer anything.
+    first: Mapping[str, Check] = field(default_factory=dict)
     listening: bool = True
     draining: bool = False
     started_at: float = field(default_factory=time.monotonic)
@@ -44,7 +46,10 @@ class Health:
         if self.draining or not self.listening:
             return False
         if not self.has_been_ready:
-            self.has_been_ready = await self.ready()
+            self.has_been_ready = await self.ready() and all(
+                outcome["status"] == "healthy"
+                for outcome in await asyncio.gather(*map(_run, self.first.values()))
+            )
         return self.has_been_ready
 
     async def critical_verdicts(self) -> dict[str, bool]:

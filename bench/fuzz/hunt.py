@@ -193,7 +193,8 @@ async def _by_socket(target: Target, case: Case) -> tuple[bytes, bool]:
     )
     stream, late = b"", True
     try:
-        with contextlib.suppress(ConnectionError):
+        # Whatever a broken connection says to one who still writes; ENOTCONN is a plain OSError.
+        with contextlib.suppress(OSError):
             for part in case.parts:
                 writer.write(part)
                 await writer.drain()

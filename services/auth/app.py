@@ -75,6 +75,7 @@ def build(settings: Settings) -> Service:
             _purging(settings, store),
         ),
         middlewares=(handlers.note_origin,),
+        stopping=(internal.answer_who_waits,),
         registry=registry,
         critical={"database": database.check, "signing_key": keys.check},
         optional={},

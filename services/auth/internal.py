@@ -83,19 +83,25 @@ async def exchange_credential(request: web.Request, given: Given) -> Reply:
 
 async def _follow(request: web.Request, given: Given, read: Read) -> Reply:
     app = request.app
+    signal = app[SIGNAL]
     await app[SERVICES].check(request.headers.get(TOKEN_HEADER))
     ends_at = time.monotonic() + given.query["wait"]
     while True:
-        published = app[SIGNAL].next()
+        published = signal.next()
         page = await read(app[handlers.STORE], after=given.query["after"])
         left = ends_at - time.monotonic()
-        if left <= 0 or page.has_news:
+        if left <= 0 or page.has_news or signal.ended:
             return Reply(page, headers=handlers.NO_STORE)
         try:
             async with asyncio.timeout(min(left, LOOK_SECONDS)):
                 await published.wait()
         except TimeoutError:
             continue
+
+
+async def answer_who_waits(app: web.Application) -> None:
+    """Ends the long polls of a process that stops."""
+    app[SIGNAL].end()
 
 
 ENDPOINTS = (

@@ -27,10 +27,16 @@ class RevocationSignal:
     def __init__(self, url: str) -> None:
         self._url = url
         self._event = asyncio.Event()
+        self.ended = False  # whether nothing more is worth waiting for
 
     def next(self) -> asyncio.Event:
         """Is set by the next signal; to be asked for before looking at what there is."""
         return self._event
+
+    def end(self) -> None:
+        """The process stops: whoever waits goes away with what there is."""
+        self.ended = True
+        self._wake()
 
     async def listen(self) -> None:
         """Listens for ever; a background task runs it."""

@@ -59,9 +59,8 @@ def build(settings: Settings, *, key_source: KeySource | None = None) -> Service
     auth_keys = AuthKeys(settings.jwks_url, registry)
     redis = _redis_pages(settings, database, redis_outcomes(registry))
     optional: dict[str, Check] = {} if redis is None else {"redis": redis.ping}
-    if key_source is None:
-        # Tokens stay verifiable while auth is away, so that only degrades.
-        optional["auth_keys"] = auth_keys.check
+    # Tokens stay verifiable while auth is away, so that only degrades, once there were keys.
+    of_keys: dict[str, Check] = {} if key_source is not None else {"auth_keys": auth_keys.check}
     return Service(
         name="tasks",
         title=TITLE,
@@ -74,7 +73,8 @@ def build(settings: Settings, *, key_source: KeySource | None = None) -> Service
         ),
         registry=registry,
         critical={"database": database.check},
-        optional=optional,
+        optional=optional | of_keys,
+        first=of_keys,
     )
 
 

@@ -103,6 +103,15 @@ async def test_who_waits_is_woken_by_another_replica(auth: Auth, start: Start) -
     assert [one["subject"] for one in page["revocations"]] == [session_of(grant)]
 
 
+async def test_who_waits_keeps_no_process_from_stopping(auth: Auth) -> None:
+    waiting = asyncio.create_task(auth.revocations(wait=20))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    assert auth.client.app is not None
+    await auth.client.app.shutdown()
+    assert (await asyncio.wait_for(waiting, 10))["revocations"] == []
+
+
 async def test_a_reader_who_knows_too_much_begins_anew(auth: Auth) -> None:
     grant = await auth.register()
     await auth.post("logout", token=grant["access_token"])

@@ -185,7 +185,8 @@ async def test_dead_receiver_delays_nobody(
     # Long pauses: what the dead one has to be told again waits until long after this test.
     async with working(settings, webhooks_schedule_scale=1_000.0):
         await until(lambda: all(len(receiver.got[name]) == 30 for name in names))
-        assert len(receiver.got["dead"]) <= AT_ONCE
+        # One that fails is told of each event once; one that hangs is not told more meanwhile.
+        assert len(receiver.got["dead"]) <= (AT_ONCE if death == "hangs" else 30)
     for name in names:
         assert {event["sequence"] for event in receiver.got[name]} == set(range(1, 31))
 

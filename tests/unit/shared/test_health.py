@@ -68,6 +68,22 @@ async def test_a_process_that_does_not_listen_yet_is_not_ready() -> None:
     assert await health.ready()
 
 
+async def test_what_is_needed_first_is_needed_once() -> None:
+    there = False
+
+    async def keys() -> None:
+        if not there:
+            raise ConnectionError
+
+    health = Health(optional={"keys": keys}, first={"keys": keys})
+    assert await health.ready()
+    assert not await health.accepting()
+    there = True
+    assert await health.accepting()
+    there = False
+    assert await health.accepting()
+
+
 async def test_who_has_been_ready_accepts_until_the_end() -> None:
     fails = True
 

@@ -100,6 +100,7 @@ class Worker:
             ours.setblocking(False)
             with theirs:
                 process = self._process = self._begin(theirs)
+            log.info("worker_begun", worker=self.number, worker_pid=process.pid)
             await self._hear(ours)
             # It has ended or is about to: the kernel has closed its end of the pair.
             code = await asyncio.to_thread(process.wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any, BinaryIO
 
 import structlog
@@ -71,14 +71,22 @@ class AccessLog:
     """One line per request, written without a logging framework: it is on the hot path.
 
     Lines are held for at most `flush_bytes` bytes; the owner calls `flush` on a timer and at exit.
+    With `write_bytes`, one write has no more than that, in whole lines: processes that write to
+    one pipe tear each other's lines beyond PIPE_BUF. A single line may be longer.
     """
 
     def __init__(
-        self, service: str, *, stream: BinaryIO | None = None, flush_bytes: int = 8192
+        self,
+        service: str,
+        *,
+        stream: BinaryIO | None = None,
+        flush_bytes: int = 8192,
+        write_bytes: int | None = None,
     ) -> None:
         self._start = dump_anything({"event": "request", "level": "info", "service": service})[:-1]
         self._stream = stream if stream is not None else sys.stdout.buffer
         self._flush_bytes = flush_bytes
+        self._write_bytes = write_bytes
         self._lines: list[bytes] = []
         self._held = 0
 
@@ -99,11 +107,25 @@ class AccessLog:
         """Writes what is held. A closed or full pipe loses lines, never a request."""
         if not self._lines:
             return
-        block = b"\n".join(self._lines) + b"\n"
-        self._lines.clear()
+        lines, self._lines = self._lines, []
         self._held = 0
         try:
-            self._stream.write(block)
-            self._stream.flush()
+            for block in _blocks(lines, self._write_bytes):
+                self._stream.write(block)
+                self._stream.flush()
         except (OSError, ValueError):
             return
+
+
+def _blocks(lines: list[bytes], most_bytes: int | None) -> Iterator[bytes]:
+    """The lines, ended and joined, as many at a time as fit into `most_bytes`."""
+    if most_bytes is None:
+        yield b"\n".join(lines) + b"\n"
+        return
+    block = b""
+    for line in lines:
+        if block and len(block) + len(line) + 1 > most_bytes:
+            yield block
+            block = b""
+        block += line + b"\n"
+    yield block

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import orjson
@@ -19,6 +20,9 @@ from shared.server import ApiRunner
 HEALTH: web.AppKey[Health] = web.AppKey("health", Health)
 REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry", CollectorRegistry)
 CHECKS: web.AppKey[Gauge] = web.AppKey("checks", Gauge)
+# Makes an exposition of several processes out of that of this one.
+Extend = Callable[[bytes], Awaitable[bytes]]
+EXTEND: web.AppKey[Extend] = web.AppKey("extend")
 
 
 async def live(_request: web.Request) -> web.Response:
@@ -44,17 +48,23 @@ async def metrics(request: web.Request) -> web.Response:
     # The checks run when somebody looks: a figure of the last probe could be of any age.
     for name, passed in (await request.app[HEALTH].verdicts()).items():
         request.app[CHECKS].labels(name).set(passed)
-    return web.Response(
-        body=generate_latest(request.app[REGISTRY]), headers={"Content-Type": CONTENT_TYPE_LATEST}
-    )
+    body = generate_latest(request.app[REGISTRY])
+    extend = request.app.get(EXTEND)
+    if extend is not None:
+        body = await extend(body)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def ops_app(health: Health, registry: CollectorRegistry) -> web.Application:
+def ops_app(
+    health: Health, registry: CollectorRegistry, extend: Extend | None = None
+) -> web.Application:
     """The application behind the ops port; its errors have the house's shape."""
     app = web.Application(middlewares=[guarded])
     app.on_response_prepare.append(put_request_id)
     app[HEALTH] = health
     app[REGISTRY] = registry
+    if extend is not None:
+        app[EXTEND] = extend
     app[CHECKS] = Gauge(
         "health_check_passed",
         "1 if the dependency answered during this very scrape",
@@ -70,13 +80,25 @@ def ops_app(health: Health, registry: CollectorRegistry) -> web.Application:
 
 @asynccontextmanager
 async def ops_listener(
-    host: str, port: int, health: Health, registry: CollectorRegistry
+    host: str,
+    port: int,
+    health: Health,
+    registry: CollectorRegistry,
+    *,
+    listener: socket.socket | None = None,
+    extend: Extend | None = None,
 ) -> AsyncIterator[None]:
-    """Serves the ops port, and measures the event loop's lag, while the block runs."""
-    runner = ApiRunner(ops_app(health, registry), shutdown_timeout=1.0)
+    """Serves the ops port, and measures the event loop's lag, while the block runs.
+
+    With a `listener`, which is bound already, host and port count for nothing.
+    """
+    runner = ApiRunner(ops_app(health, registry, extend), shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await listen(runner, host, port)
+        if listener is None:
+            await listen(runner, host, port)
+        else:
+            await web.SockSite(runner, listener).start()
         async with background(LoopLag(registry).watch):
             yield
     finally:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 from services.gateway.app import start
 from services.gateway.config import Config
 from services.gateway.config_file import ConfigError, read_config
 from services.gateway.explain import explain, routes
 from services.gateway.settings import Settings
+from services.gateway.workers.supervisor import supervise
 from shared.cookies import Cookies
+from shared.health import Health
 from shared.identity import Tier
 from shared.process import refuse, run
 from shared.settings import SettingsError, load
@@ -35,7 +38,12 @@ def main() -> None:
         case "routes":
             print("\n".join(routes(_config(_settings()))))
         case _:
-            run(NAME, Settings, start)
+            run(NAME, Settings, serve)
+
+
+def serve(settings: Settings) -> AbstractAsyncContextManager[Health]:
+    """Serves in this process, or in WORKERS processes that this one looks after."""
+    return start(settings) if settings.workers == 1 else supervise(settings)
 
 
 def _settings() -> Settings:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -53,9 +55,22 @@ log = structlog.get_logger(__name__)
 JWKS_PATH = "/.well-known/jwks.json"
 ACCESS_LOG_FLUSH_SECONDS = 0.5
 ACCESS_LOG_FLUSH_BYTES = 65_536
+# What a pipe takes as one even when others write to it too (PIPE_BUF of Linux).
+SHARED_LOG_BYTES = 4_096
 DRAIN_LOOK_SECONDS = 0.1
 FIT_SECONDS = 5.0
 FIT_LOOK_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Sockets that somebody else has bound, for a process that is one of several."""
+
+    public: socket.socket | None = None
+    ops: socket.socket | None = None
+
+
+ALONE = Listeners()
 
 
 @asynccontextmanager
@@ -66,11 +81,13 @@ async def start(settings: Settings) -> AsyncIterator[Health]:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[Health, Server]]:
+async def running(
+    settings: Settings, listeners: Listeners = ALONE
+) -> AsyncIterator[tuple[Health, Server]]:
     """The same, with the server, whose port the system may have chosen."""
     config = load(settings)
     registry = new_registry("gateway")
-    access_log = AccessLog("gateway", flush_bytes=ACCESS_LOG_FLUSH_BYTES)
+    access_log = _access_log(is_alone=listeners is ALONE)
     observer = Observer(registry, access_log)
     async with AsyncExitStack() as stack:
         stack.callback(access_log.flush)
@@ -103,19 +120,31 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Health, Server]]:
             optional=_optional_checks(gateway, sources, limiter),
             listening=False,
         )
-        await stack.enter_async_context(
-            ops_listener(settings.bind_host, settings.ops_port, health, registry)
-        )
+        await stack.enter_async_context(_ops_port(settings, listeners, health, registry))
         door = DoorCertificate(settings.public_address, registry)
         jobs = (jwks.keep_fresh, partial(_flush, access_log), partial(_watch_drain, health, server))
         await stack.enter_async_context(background(*jobs, door.watch, *link.jobs(server.cut)))
         reloader = Reloader(lambda: load(settings), gateway, server, observer)
         stack.enter_context(reloader.on_signal(signal.SIGHUP))
         await stack.enter_async_context(background(*_looks_at_the_file(settings, reloader)))
-        await _listen(server, settings, health)
+        await _listen(server, settings, health, listeners.public)
         health.listening = True
         stack.push_async_callback(server.stop, settings.shutdown_seconds)
         yield health, server
+
+
+def _ops_port(
+    settings: Settings, listeners: Listeners, health: Health, registry: CollectorRegistry
+) -> AbstractAsyncContextManager[None]:
+    return ops_listener(
+        settings.bind_host, settings.ops_port, health, registry, listener=listeners.ops
+    )
+
+
+def _access_log(*, is_alone: bool) -> AccessLog:
+    if is_alone:
+        return AccessLog("gateway", flush_bytes=ACCESS_LOG_FLUSH_BYTES)
+    return AccessLog("gateway", flush_bytes=SHARED_LOG_BYTES, write_bytes=SHARED_LOG_BYTES)
 
 
 def _looks_at_the_file(
@@ -227,9 +256,11 @@ def _upstream_check(gateway: Gateway, sources: Sources, name: str) -> Check:
     return check
 
 
-async def _listen(server: Server, settings: Settings, health: Health) -> None:
+async def _listen(
+    server: Server, settings: Settings, health: Health, given: socket.socket | None
+) -> None:
     try:
-        listener = inherited_listener()
+        listener = given or inherited_listener()
         if listener is not None:
             # Clients wait in its queue already: better there than for a 503.
             await _fit(health)

@@ -13,6 +13,8 @@ from services.gateway.door_certificate import host_and_port
 from shared.settings import ProcessSettings, at_least, setting
 from shared.settings import port as tcp_port
 
+MOST_WORKERS = 64
+
 
 def networks(value: str) -> None:
     """Addresses and CIDRs, comma-separated."""
@@ -36,6 +38,12 @@ def tls_address(value: str) -> None:
         raise ValidationError("Must be a host or host:port, an IPv6 address in brackets.") from None
 
 
+def worker_count(value: int) -> None:
+    """How many processes serve the public port."""
+    if not 1 <= value <= MOST_WORKERS:
+        raise ValidationError(f"Must be 1 to {MOST_WORKERS}.")
+
+
 def split(value: str) -> tuple[str, ...]:
     """The parts of a comma-separated list."""
     return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -47,6 +55,12 @@ class Settings(ProcessSettings):
 
     port: int = setting("GATEWAY_PORT", "Public port.", default=8080, check=tcp_port)
     ops_port: int = setting("GATEWAY_OPS_PORT", "Ops port.", default=9080, check=tcp_port)
+    workers: int = setting(
+        "WORKERS",
+        "Processes that serve the public port. More than one need REDIS_URL: limits hold for all.",
+        default=1,
+        check=worker_count,
+    )
     config: str | None = setting(
         "GATEWAY_CONFIG",
         "TOML file over the shipped one, which is deploy/gateway.toml.",
@@ -111,6 +125,12 @@ class Settings(ProcessSettings):
         default="",
         check=networks,
     )
+
+    def problems(self) -> dict[str, list[str]]:
+        """What several variables together make impossible."""
+        if self.workers > 1 and not self.redis_url:
+            return {"WORKERS": ["Must be 1 without REDIS_URL: each would count limits for itself."]}
+        return {}
 
     @property
     def upstream_endpoints(self) -> dict[str, tuple[str, ...]]:

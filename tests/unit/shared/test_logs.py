@@ -121,6 +121,31 @@ def test_access_lines_are_held_until_there_are_enough() -> None:
     assert lines[0]["time"].endswith("Z")
 
 
+class Writes(io.BytesIO):
+    """Keeps what each write had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks: list[bytes] = []
+
+    def write(self, block: Any) -> int:
+        self.blocks.append(bytes(block))
+        return super().write(block)
+
+
+def test_lines_into_a_shared_pipe_go_out_whole() -> None:
+    stream = Writes()
+    log = AccessLog("sample", stream=stream, write_bytes=250)
+    for at in range(7):
+        log.write({"path": f"/{at}" + (500 * "a" if at == 3 else "")})
+    log.flush()
+    lines = [orjson.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["path"][:2] for line in lines] == [f"/{at}" for at in range(7)]
+    assert all(block.endswith(b"\n") for block in stream.blocks)
+    assert [block.count(b"\n") for block in stream.blocks] == [2, 1, 1, 2, 1]
+    assert [len(block) > 250 for block in stream.blocks] == [False, False, True, False, False]
+
+
 def test_an_access_line_of_odd_values_is_still_a_line() -> None:
     stream = io.BytesIO()
     log = AccessLog("sample", stream=stream)

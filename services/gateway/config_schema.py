@@ -252,6 +252,7 @@ class Route(Table):
     retries = Whole(0, 5)
     versioned = Flag()
     raw_errors = Flag()
+    compress = Flag()
 
 
 class Cors(Table):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from shared.errors import ApiError
 
 if TYPE_CHECKING:
+    from services.gateway.compress import GzipStream
     from services.gateway.config import Route
     from services.gateway.upstream.head import ResponseHead
     from shared.identity import Principal
@@ -211,14 +212,16 @@ Decide = Callable[[Decision | ApiError], None]
 
 @dataclass(slots=True)
 class Relay:
-    """Pass the upstream's answer on: this status and these headers (no framing), body untouched.
+    """Pass the upstream's answer on: this status and these headers (no framing).
 
-    `lines` are more headers, rendered already, each with its line end.
+    `lines` are more headers, rendered already, each with its line end. The body goes through
+    `encoder` where there is one, else it stays as it is.
     """
 
     status: int
     headers: Headers
     lines: bytes = b""
+    encoder: GzipStream | None = None
 
 
 @dataclass(frozen=True, slots=True)

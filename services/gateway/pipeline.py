@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.gateway import compress
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Route
 from services.gateway.csrf import CsrfStage
@@ -128,11 +129,14 @@ def order_of(exchange: Exchange, route: Route, clients: Clients) -> Forward:
     target = route.target_prefixes[version] + exchange.service_path
     if exchange.query:
         target = f"{target}?{exchange.query}"
+    headers = forwarded_headers(exchange, route.access, clients)
+    if route.compress:
+        headers = compress.without_suffix(exchange, headers)
     return Forward(
         upstream=route.upstream,
         target=target.encode("ascii"),
         headers=[],
-        lines=rendered(forwarded_headers(exchange, route.access, clients)),
+        lines=rendered(headers),
         timeouts=route.timeouts,
         max_body=route.max_body,
         retries=route.retries,

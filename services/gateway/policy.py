@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from services.gateway import normalize, pipeline, provenance
+from services.gateway import compress, normalize, pipeline, provenance
 from services.gateway.exchange import Answer, Decide, Decision, Exchange, Headers, Inspect, Relay
 from services.gateway.headers import answer_headers, kept_private
 from services.gateway.observe import Observer
@@ -59,8 +59,10 @@ class GatewayPolicy:
         assert route is not None
         if normalize.is_to_inspect(route, status, head.headers):
             return Inspect(normalize.MAX_ERROR_BODY)
-        own = self._relayed(exchange, status, head.headers)
-        return Relay(status, answer_headers(exchange, self._security, own), exchange.lines)
+        own, encoder = self._relayed(exchange, status, head.headers), None
+        if route.compress:
+            own, encoder = compress.encoded(exchange, status, own, head.length)
+        return Relay(status, answer_headers(exchange, self._security, own), exchange.lines, encoder)
 
     def rewrite(
         self, exchange: Exchange, status: int, headers: Headers, body: bytes, complete: bool

@@ -175,6 +175,7 @@ def _route(
         templates={name: f"/api/{name}{below}" for name in versions} if versioned else {"": prefix},
         target_prefixes={name: f"/{name}" for name in versions} if versioned else {"": ""},
         compress=given.get("compress", False),
+        cache=given.get("cache", False),
     )
 
 

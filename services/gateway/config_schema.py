@@ -253,6 +253,7 @@ class Route(Table):
     versioned = Flag()
     raw_errors = Flag()
     compress = Flag()
+    cache = Flag()
 
 
 class Cors(Table):

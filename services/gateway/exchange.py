@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from shared.errors import ApiError
 
 if TYPE_CHECKING:
+    from services.gateway.cache.stage import Visit
     from services.gateway.compress import GzipStream
     from services.gateway.config import Route
     from services.gateway.upstream.head import ResponseHead
@@ -91,6 +92,7 @@ class Exchange:
         "upstream_seconds",
         "url_version",
         "vary",
+        "visit",
     )
 
     def __init__(
@@ -137,6 +139,7 @@ class Exchange:
         self.lines: bytes = b""
         self.vary: bytes = b""
         self.dressing: bytes | None = None
+        self.visit: Visit | None = None  # the cache's, on a route that has one
 
         # From the data plane. The time is from the decision to the answer's head, or the failure.
         self.upstream_name: str | None = None

@@ -40,6 +40,7 @@ async def test_a_request_that_is_forwarded() -> None:
         "retries": "1",
         "body": "at most 1048576 bytes",
         "compression": "none",
+        "cache": "none",
     }
 
 

@@ -53,7 +53,7 @@ fuzz: setup-test ## send mutated requests at a gateway and judge its answers [RE
 	@exec $(RUN) -m bench.fuzz $(if $(REQUESTS),--requests $(REQUESTS))
 
 test: setup-test ## all tests, on a real PostgreSQL and a real Redis
-	@$(RUN) -m pytest -n 2 tests/unit tests/service tests/integration tests/deploy tests/test_architecture.py
+	@$(RUN) -m pytest -n 3 tests/unit tests/service tests/integration tests/deploy tests/test_architecture.py
 	@$(RUN) -m pytest -n 2 --dist loadfile tests/e2e
 
 unit: setup-test ## tests of single modules and of the house's rules

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from services.gateway.cache.stage import CacheStage
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Config
 from services.gateway.config_file import ConfigError, read_config
@@ -179,6 +180,7 @@ def _gateway(
         identity=IdentityStage(verifier, link.revoked, registry, link.auth, cookies=cookies),
         csrf=CsrfStage(clients, registry, production=cookies.production),
         limits=limits,
+        cache=CacheStage(registry),
         pages=Pages(sources, limits, clients, cookies),
         security=security_headers(production=cookies.production),
     )

@@ -70,7 +70,8 @@ class Route:
 
     `versioned` routes live below /api/vN and reach the upstream as /vN...; others keep their path.
     `templates` and `target_prefixes` hold, by version name (or "" where there is none), the
-    metrics label and what goes before the service path on the way to the upstream.
+    metrics label and what goes before the service path on the way to the upstream. With
+    `compress` large answers are gzipped for who asks; with `cache` public ones are kept for all.
     """
 
     prefix: str
@@ -83,6 +84,8 @@ class Route:
     raw_errors: bool
     templates: dict[str, str]
     target_prefixes: dict[str, str]
+    compress: bool = False
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)

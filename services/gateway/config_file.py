@@ -174,6 +174,8 @@ def _route(
         raw_errors=given.get("raw_errors", False),
         templates={name: f"/api/{name}{below}" for name in versions} if versioned else {"": prefix},
         target_prefixes={name: f"/{name}" for name in versions} if versioned else {"": ""},
+        compress=given.get("compress", False),
+        cache=given.get("cache", False),
     )
 
 

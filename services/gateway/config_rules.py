@@ -100,6 +100,8 @@ def _check_routes(config: Config, problems: Problems) -> None:
             _add(problems, f"{path}.prefix", "is reserved")
         if any(segment in (".", "..") for segment in route.prefix.split("/")):
             _add(problems, f"{path}.prefix", "must not have dot segments")
+        if route.cache and route.compress:
+            _add(problems, f"{path}.cache", "cannot be true together with compress")
 
 
 def _check_limits(config: Config, problems: Problems) -> None:

@@ -252,6 +252,8 @@ class Route(Table):
     retries = Whole(0, 5)
     versioned = Flag()
     raw_errors = Flag()
+    compress = Flag()
+    cache = Flag()
 
 
 class Cors(Table):

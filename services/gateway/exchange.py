@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from shared.errors import ApiError
 
 if TYPE_CHECKING:
+    from services.gateway.cache.stage import Visit
+    from services.gateway.compress import GzipStream
     from services.gateway.config import Route
     from services.gateway.upstream.head import ResponseHead
     from shared.identity import Principal
@@ -90,6 +92,7 @@ class Exchange:
         "upstream_seconds",
         "url_version",
         "vary",
+        "visit",
     )
 
     def __init__(
@@ -136,6 +139,7 @@ class Exchange:
         self.lines: bytes = b""
         self.vary: bytes = b""
         self.dressing: bytes | None = None
+        self.visit: Visit | None = None  # the cache's, on a route that has one
 
         # From the data plane. The time is from the decision to the answer's head, or the failure.
         self.upstream_name: str | None = None
@@ -211,14 +215,16 @@ Decide = Callable[[Decision | ApiError], None]
 
 @dataclass(slots=True)
 class Relay:
-    """Pass the upstream's answer on: this status and these headers (no framing), body untouched.
+    """Pass the upstream's answer on: this status and these headers (no framing).
 
-    `lines` are more headers, rendered already, each with its line end.
+    `lines` are more headers, rendered already, each with its line end. The body goes through
+    `encoder` where there is one, else it stays as it is.
     """
 
     status: int
     headers: Headers
     lines: bytes = b""
+    encoder: GzipStream | None = None
 
 
 @dataclass(frozen=True, slots=True)

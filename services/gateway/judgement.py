@@ -43,7 +43,8 @@ class Judgement:
     charge: Charge | None
     order: Forward
     counted: tuple[Cell, ...]  # what the stages count of every request
-    dressing: bytes  # the header lines that go on an answer of the upstream's
+    # The header lines that go on an answer of the upstream's; None where each is looked at.
+    dressing: bytes | None
 
 
 def judgement_of(
@@ -82,7 +83,7 @@ def judgement_of(
         charge=charge,
         order=order,
         counted=tuple(counted),
-        dressing=rendered(dressing),
+        dressing=None if exchange.route.compress else rendered(dressing),
     )
 
 

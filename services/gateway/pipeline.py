@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.gateway import compress
+from services.gateway.cache.stage import CacheStage
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Route
 from services.gateway.csrf import CsrfStage
@@ -29,6 +31,7 @@ class Gateway:
     identity: IdentityStage
     csrf: CsrfStage
     limits: LimitStage
+    cache: CacheStage
     pages: Pages
     security: Headers
 
@@ -36,7 +39,8 @@ class Gateway:
 async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
     """What becomes of a request. Raises ApiError for a refusal.
 
-    It awaits nothing unless there is something to wait for: an unknown key, Redis, a page.
+    It awaits nothing unless there is something to wait for: an unknown key, Redis, a page, the same
+    request of somebody else.
     """
     rules = gateway.rules
     name(exchange)
@@ -70,6 +74,9 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
     if route is None:
         raise NotFound
     order = order_of(exchange, route, gateway.clients)
+    if route.cache:
+        stored = await gateway.cache.find(exchange, order)
+        return order if stored is None else dress(stored, exchange, gateway.security)
     # What a session cookie stands for is for auth to say, every minute anew.
     if exchange.repeat is not None and b"cookie" not in exchange.fields:
         exchange.repeat.judgement = judgement_of(
@@ -128,11 +135,14 @@ def order_of(exchange: Exchange, route: Route, clients: Clients) -> Forward:
     target = route.target_prefixes[version] + exchange.service_path
     if exchange.query:
         target = f"{target}?{exchange.query}"
+    headers = forwarded_headers(exchange, route.access, clients)
+    if route.compress:
+        headers = compress.without_suffix(exchange, headers)
     return Forward(
         upstream=route.upstream,
         target=target.encode("ascii"),
         headers=[],
-        lines=rendered(forwarded_headers(exchange, route.access, clients)),
+        lines=rendered(headers),
         timeouts=route.timeouts,
         max_body=route.max_body,
         retries=route.retries,

@@ -9,14 +9,14 @@ from typing import Any
 
 import structlog
 
-from services.gateway import normalize, pipeline, provenance
+from services.gateway import compress, normalize, pipeline, provenance
 from services.gateway.exchange import Answer, Decide, Decision, Exchange, Headers, Inspect, Relay
 from services.gateway.headers import answer_headers, kept_private
 from services.gateway.observe import Observer
 from services.gateway.pipeline import Gateway
 from services.gateway.routes import split_version
 from services.gateway.upstream.head import ResponseHead
-from shared.errors import ApiError, render
+from shared.errors import ApiError, UpstreamError, render
 
 log = structlog.get_logger(__name__)
 
@@ -59,12 +59,20 @@ class GatewayPolicy:
         assert route is not None
         if normalize.is_to_inspect(route, status, head.headers):
             return Inspect(normalize.MAX_ERROR_BODY)
-        own = self._relayed(exchange, status, head.headers)
-        return Relay(status, answer_headers(exchange, self._security, own), exchange.lines)
+        own, encoder = self._relayed(exchange, status, head.headers), None
+        if route.cache:
+            if self._gateway.cache.wants(exchange, status, own, head.length):
+                return Inspect(head.length or 0)
+            own = self._gateway.cache.told(exchange, own)
+        if route.compress:
+            own, encoder = compress.encoded(exchange, status, own, head.length)
+        return Relay(status, answer_headers(exchange, self._security, own), exchange.lines, encoder)
 
     def rewrite(
         self, exchange: Exchange, status: int, headers: Headers, body: bytes, complete: bool
     ) -> Answer:
+        if status < HTTPStatus.BAD_REQUEST:
+            return self._stored(exchange, status, headers, body, complete=complete)
         error = normalize.foreign_error(exchange, status, headers, body, complete=complete)
         if error is None:
             own = self._relayed(exchange, status, headers)
@@ -78,7 +86,18 @@ class GatewayPolicy:
     def finish(self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int) -> None:
         if exchange.request_id:
             self._under_way -= 1
+        if exchange.visit is not None:
+            self._gateway.cache.leave(exchange)
         self._observer.finished(exchange, status, bytes_in, bytes_out)
+
+    def _stored(
+        self, exchange: Exchange, status: int, headers: Headers, body: bytes, *, complete: bool
+    ) -> Answer:
+        """An answer that the cache wanted whole; nothing of it is out where the service failed."""
+        if not complete:
+            return self.refuse(exchange, UpstreamError())
+        own = self._gateway.cache.keep(exchange, self._relayed(exchange, status, headers), body)
+        return Answer(status, answer_headers(exchange, self._security, own), body, exchange.lines)
 
     def _relayed(self, exchange: Exchange, status: int, headers: Headers) -> Headers:
         own = normalize.relayed(exchange, status, headers)

@@ -48,6 +48,7 @@ class Reloader:
             log.error("config_refused", problems=str(error).splitlines())
             return False
         self._gateway.rules = rules
+        self._gateway.cache.clear()
         self._gateway.limits.configure(config.limits.redis_timeout)
         self._server.limits = config.server
         self._server.heads = HeadReader(config.server)

@@ -15,6 +15,7 @@ from services.gateway.upstream.head import ResponseHead
 from shared.errors import ApiError, InternalError
 
 if TYPE_CHECKING:
+    from services.gateway.compress import GzipStream
     from services.gateway.downstream.connection import ClientConnection
 
 # A 204 has no length, and that of a 304 would be the one of the answer it stands for.
@@ -29,6 +30,7 @@ class Reply:
     __slots__ = (
         "_chunked",
         "_connection",
+        "_encoder",
         "_head",
         "_policy",
         "_sent",
@@ -48,6 +50,7 @@ class Reply:
         self.keep_alive = head.keep_alive
         self.is_over = False
         self._chunked = False
+        self._encoder: GzipStream | None = None  # what the answer's body goes through
         self._status = 0  # of the answer, once its head is out
         self._sent = 0  # bytes of the answer's body
 
@@ -94,20 +97,25 @@ class Reply:
 
     def _relay(self, relay: Relay, head: ResponseHead, body: bytes, finished: bool) -> None:
         """Begins to pass on the upstream's answer."""
-        status = relay.status
+        status, length = relay.status, head.length
         framing = b""
+        if relay.encoder is not None:
+            length = None
+            if not has_no_body(self.exchange.method, status):
+                self._encoder = relay.encoder
+                body = relay.encoder.feed(body, finished)
         if status == 101:
             framing = b"connection: upgrade\r\nupgrade: websocket\r\n"
             self.keep_alive = False
             self.intake.switch_protocol()
         elif has_no_body(self.exchange.method, status):
-            if head.length is not None and status != 204:
-                framing = b"content-length: %d\r\n" % head.length
+            if length is not None and status != 204:
+                framing = b"content-length: %d\r\n" % length
             body = b""
         elif finished:
             framing = b"content-length: %d\r\n" % len(body)
-        elif head.length is not None:
-            framing = b"content-length: %d\r\n" % head.length
+        elif length is not None:
+            framing = b"content-length: %d\r\n" % length
         elif self._head.http_1_1:
             framing = b"transfer-encoding: chunked\r\n"
             self._chunked = True
@@ -124,6 +132,8 @@ class Reply:
 
     def _pass_on(self, body: bytes, finished: bool) -> None:
         """More of an answer that `_relay` has begun."""
+        if self._encoder is not None:
+            body = self._encoder.feed(body, finished)
         self._sent += len(body)
         if self._chunked:
             body = (chunk(body) if body else b"") + (LAST_CHUNK if finished else b"")

@@ -229,6 +229,8 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
             ),
             "versions.v1.brownouts[0]",
         ),
+        (('[[routes]]\nprefix = "/x"\nupstream = "auth"\nauth = "none"\n'
+         "cache = true\ncompress = true"), "routes[0].cache"),
         ('[[routes]]\nprefix = "/x"\nupstream = "nope"\nauth = "none"', "routes[0].upstream"),
         ('[[routes]]\nprefix = "/internal/x"\nupstream = "auth"\nauth = "none"',
          "routes[0].prefix"),

@@ -39,6 +39,8 @@ async def test_a_request_that_is_forwarded() -> None:
         "time-outs": "connect 1, first byte 10, idle 30, total 30",
         "retries": "1",
         "body": "at most 1048576 bytes",
+        "compression": "none",
+        "cache": "none",
     }
 
 

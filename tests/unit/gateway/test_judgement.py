@@ -11,6 +11,7 @@ from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
 from services.gateway import pipeline
+from services.gateway.cache.stage import CacheStage
 from services.gateway.clients import Clients
 from services.gateway.config_file import SHIPPED, read_config
 from services.gateway.csrf import CsrfStage
@@ -78,6 +79,7 @@ def gateway(registry: CollectorRegistry, revoked: Revoked) -> Gateway:
         identity=IdentityStage(tokens.verifier(), revoked, registry, cookies=cookies),
         csrf=CsrfStage(clients, registry, production=True),
         limits=limits,
+        cache=CacheStage(registry),
         pages=Pages(Sources(cast("ClientSession", None)), limits, clients, cookies),
         security=security_headers(production=True),
     )

@@ -38,8 +38,8 @@ FILL = """
     INSERT INTO failed_entries SELECT sha256((n % 1000)::text::bytea), sha256(n::text::bytea),
         now() + n * interval '1 second' FROM generate_series(1, {rows}) n;
     INSERT INTO revocations SELECT n, 'session', gen_random_uuid(), NULL,
-        now() + n * interval '1 second' FROM generate_series(1, {people}) n;
-    UPDATE revocation_head SET sequence = {people};
+        now() + n * interval '1 second' FROM generate_series(1, {rows}) n;
+    UPDATE revocation_head SET sequence = {rows};
     INSERT INTO api_keys (id, user_id, name, hash, last_four, scopes, created_at, expires_at)
     SELECT gen_random_uuid(), id, 'k', sha256(id::text::bytea), 'abcd', '{{}}', now(),
         now() + interval '1 day' FROM users;
@@ -115,7 +115,7 @@ async def everyday(auth: Auth) -> None:
     )
     assert answer.status == 200, await answer.text()
     assert (await auth.profile(grant["access_token"])).status == 200
-    await auth.revocations(after=PEOPLE - 5)
+    await auth.revocations(after=ROWS - 5)
     assert (await auth.post("logout", {"all": True}, token=grant["access_token"])).status == 204
     await purge(auth.client.app[STORE], utc_now(), revocations_kept=timedelta(hours=1))
 

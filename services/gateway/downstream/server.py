@@ -13,6 +13,7 @@ from services.gateway.downstream.answer import date_line
 from services.gateway.downstream.connection import ClientConnection
 from services.gateway.downstream.head import HeadReader
 from services.gateway.downstream.limits import ServerLimits
+from services.gateway.downstream.listener import Listener, bound_sockets
 from services.gateway.exchange import Policy
 from services.gateway.upstream.upstreams import Upstreams
 from shared.identity import Principal
@@ -34,7 +35,7 @@ class Server:
         self.port = 0  # where it listens, once it does
         self._connections: set[ClientConnection] = set()
         self._addresses: Counter[str] = Counter()
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
 
@@ -53,19 +54,9 @@ class Server:
         backlog: int = 2048,
     ) -> None:
         """Listens on `host` and `port`, or on a socket that is bound already. Raises OSError."""
-        if listener is not None:
-            self._listener = await self.loop.create_server(
-                lambda: ClientConnection(self), sock=listener, backlog=backlog
-            )
-        else:
-            self._listener = await self.loop.create_server(
-                lambda: ClientConnection(self),
-                host,
-                port,
-                backlog=backlog,
-                reuse_port=reuse_port or None,
-            )
-        self.port = int(self._listener.sockets[0].getsockname()[1])
+        sockets = [listener] if listener else await bound_sockets(host, port, reuse_port=reuse_port)
+        self._listener = Listener(self.loop, sockets, lambda: ClientConnection(self), backlog)
+        self.port = self._listener.port
         self._timer = self.loop.call_later(self.limits.tick, self._sweep)
 
     def begin_drain(self) -> None:
@@ -76,7 +67,7 @@ class Server:
         """Listens no more, and gives the requests under way `grace` seconds to finish."""
         self.begin_drain()
         if self._listener is not None:
-            self._listener.close()
+            await self._listener.close()
         for connection in list(self._connections):
             connection.finish()
         if self._connections:

@@ -122,6 +122,13 @@ class ClientConnection(asyncio.Protocol):
         """Whether bytes after the head have come already."""
         return bool(self._buffer)
 
+    def take_whole(self, length: int | None) -> bytes | None:
+        """The counted body of the turn that begins, if all of it has come; else None."""
+        if length is None or len(self._buffer) < length:
+            return None
+        body, self._buffer = self._buffer[:length], self._buffer[length:]
+        return body
+
     def write(self, data: bytes) -> None:
         """Sends `data`, if there still is a client."""
         if self._transport is not None:

@@ -27,19 +27,26 @@ _REFUSED_METHODS = frozenset({b"TRACE", b"CONNECT"})
 _KNOWN_LINES = 8
 _KNOWN_LINE = 256
 _METHOD = re.compile(rb"[A-Z][A-Z\-]*")
+# How clients spell it; other spellings are read as well, and not remembered.
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,18})\r\n")
+_MOST_DIGITS = 18
+_COUNTED = {b"host", b"content-length"}
 
 
 @dataclass(slots=True)
 class Fields:
     """The header lines of a request, taken apart. Not to be changed: a connection remembers them.
 
-    `block` is how they came, and b"" where they say something of the message itself. `heads` are
-    the heads that they were part of, by their request line, as `reader` has read them.
+    `block` is how they came, and b"" where they say something of the message itself. The length of
+    a body is the one thing that they may say: then `block` goes as far as its digits, `rest` comes
+    after these, and they themselves are in no header here, so that they hold for any length.
+    `heads` are the heads that they were part of, by their request line, as `reader` has read them.
     """
 
     headers: Headers
     first: dict[bytes, bytes]  # the first value of every header
     block: bytes = b""
+    rest: bytes = b""
     reader: HeadReader | None = field(default=None, compare=False)
     heads: dict[bytes, RequestHead] = field(default_factory=dict, compare=False)
 
@@ -123,20 +130,35 @@ class HeadReader:
         the same lines again, and what is equal needs not be judged twice.
         """
         end = head.find(b"\r\n")
+        if known.rest and known.reader is self:
+            length = _length_in(head, end, known)
+            if length is not None:
+                return self._counted(head, end, length, known)
         block = head[end:]
         if block != known.block or known.reader is not self:
             return self._read(head, end, block, NO_FIELDS)
         result = self._read(head, end, block, known)
-        if result.fields is known and end <= _KNOWN_LINE:
-            if len(known.heads) >= _KNOWN_LINES:
-                known.heads.clear()
-            known.heads[head[:end]] = result
+        _remember(head[:end], result, known)
         return result
+
+    def _counted(self, head: bytes, end: int, length: int, known: Fields) -> RequestHead:
+        """The head with the fields `known`, but for the length of its body."""
+        found = known.heads.get(head[:end])
+        if found is None:
+            found = self._read(head, end, head[end:], known)
+            found.content_length = length
+            _remember(head[:end], found, known)
+            return found
+        if found.repeat is None:
+            found.repeat = Repeat()
+        return RequestHead(
+            found.method, found.path, found.query, known, content_length=length, repeat=found.repeat
+        )
 
     def again(self, data: bytes, known: Fields) -> RequestHead | None:
         """The head that all of `data` is, if a head of the very same bytes was read before."""
         block = known.block
-        if known.reader is not self or not data.endswith(block):
+        if known.reader is not self or known.rest or not data.endswith(block):
             return None
         found = known.heads.get(data[: -len(block)])
         if found is not None and found.repeat is None:
@@ -160,7 +182,7 @@ class HeadReader:
                 _check_method(method)
                 fields = self._take_apart(head, block)
                 if not fields.block or not http_1_1:
-                    return self._judge(method, target, fields, http_1_1)
+                    return self._judge(method, target, fields, http_1_1, block)
             if path is None:
                 path_, query_ = split_target(target, fields.first[b"host"])
             else:
@@ -193,7 +215,9 @@ class HeadReader:
             fields.block, fields.reader = block, self
         return fields
 
-    def _judge(self, method: bytes, target: bytes, fields: Fields, http_1_1: bool) -> RequestHead:
+    def _judge(
+        self, method: bytes, target: bytes, fields: Fields, http_1_1: bool, block: bytes
+    ) -> RequestHead:
         """What the wire headers say together."""
         wire = semantics.wire_headers(fields.headers)
         path, query = split_target(target, semantics.host(wire, http_1_1))
@@ -208,7 +232,39 @@ class HeadReader:
             result.keep_alive = b"keep-alive" in options
         if b"upgrade" in options and semantics.is_websocket(wire):
             result.websocket = http_1_1 and method == b"GET" and not result.has_body
+        if http_1_1 and wire.keys() == _COUNTED:
+            self._leave_length_out(fields, block)
         return result
+
+    def _leave_length_out(self, fields: Fields, block: bytes) -> None:
+        """Makes `fields`, which say nothing of the message but its length, hold for any length."""
+        length = _LENGTH.search(block)
+        if length is None:
+            return
+        fields.headers = [field for field in fields.headers if field[0] != b"content-length"]
+        del fields.first[b"content-length"]
+        fields.block, fields.rest = block[: length.start(1)], block[length.end(1) :]
+        fields.reader = self
+
+
+def _length_in(head: bytes, end: int, known: Fields) -> int | None:
+    """The length that `head`, whose first line ends there, has between the lines of `known`."""
+    begin, stop = end + len(known.block), len(head) - len(known.rest)
+    digits = head[begin:stop]
+    if not digits.isdigit() or len(digits) > _MOST_DIGITS:
+        return None
+    # Both parts are where they were, and do not overlap as there is something between them.
+    if not head.startswith(known.block, end) or not head.endswith(known.rest):
+        return None
+    return int(digits)
+
+
+def _remember(line: bytes, head: RequestHead, known: Fields) -> None:
+    """Keeps a head that came with fields that were known."""
+    if head.fields is known and len(line) <= _KNOWN_LINE:
+        if len(known.heads) >= _KNOWN_LINES:
+            known.heads.clear()
+        known.heads[line] = head
 
 
 def _check_method(method: bytes) -> None:

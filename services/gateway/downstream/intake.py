@@ -50,6 +50,11 @@ class Intake:
             raise PayloadTooLarge
         return payload, decoder.rest
 
+    def take_whole(self, body: bytes) -> None:
+        """Books a counted body that is all there: nothing of it has to be decoded."""
+        self.received = len(body)
+        self.decoder = None
+
     def discard(self, at_most: int) -> bool:
         """Reads on without interest, if little enough is left; says whether it does."""
         decoder = self.decoder

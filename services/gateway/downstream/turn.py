@@ -93,6 +93,9 @@ class Turn(Reply):
         elif (head.content_length or 0) > decision.max_body:
             self.exchange.outcome = "too_large"
             self.refuse(_too_large(decision))
+        elif (whole := self._connection.take_whole(head.content_length)) is not None:
+            intake.take_whole(whole)
+            self._call_upstream(Body(whole, True, len(whole), declared=True))
         else:
             intake.limit = decision.max_body
             intake.held = False

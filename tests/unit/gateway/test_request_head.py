@@ -68,7 +68,8 @@ def test_known_fields_excuse_nothing_in_the_request_line(line: bytes) -> None:
 @pytest.mark.parametrize(
     "field",
     [
-        b"Content-Length: 3",
+        b"Content-Length: 3\r\nConnection: keep-alive",
+        b"CONTENT-LENGTH: 3",
         b"Transfer-Encoding: chunked",
         b"Connection: close",
         b"Expect: 100-continue",
@@ -79,6 +80,38 @@ def test_known_fields_excuse_nothing_in_the_request_line(line: bytes) -> None:
 def test_fields_about_the_message_are_never_remembered(field: bytes) -> None:
     outcome = read(PLAIN[:-2] + field + b"\r\n\r\n")
     assert isinstance(outcome, str) or outcome.fields.block == b""
+
+
+POST = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %b\r\nX: y\r\n\r\n"
+
+
+def test_fields_hold_for_bodies_of_any_length() -> None:
+    first = READER.read(POST % b"3")
+    assert first.content_length == 3
+    assert first.fields.headers == [(b"host", b"a"), (b"x", b"y")]
+    again = READER.read(POST % b"1234", first.fields)
+    assert again.fields is first.fields
+    assert (again.content_length, again.method, again.path) == (1234, "POST", "/a")
+    other = READER.read(POST.replace(b"/a", b"/b") % b"5", first.fields)
+    assert (other.content_length, other.path, other.repeat) == (5, "/b", None)
+    repeated = READER.read(POST % b"7", first.fields)
+    assert repeated.content_length == 7
+    assert repeated.repeat is not None
+    assert READER.read(POST % b"8", first.fields).repeat is repeated.repeat
+    assert READER.again(POST % b"7", first.fields) is None
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        b"", b" ", b"+3", b"-3", b"3 ", b"3,3", b"0x3", b"\xb2", b"3\r\nContent-Length: 3",
+        b"3\r\nTransfer-Encoding: chunked", b"3\r\nConnection: close", b"9" * 18, b"9" * 19,
+        b"3\r\nX: y\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3",
+    ],
+)  # fmt: skip
+def test_a_length_is_judged_the_same_when_the_rest_is_known(length: bytes) -> None:
+    known = READER.read(POST % b"3").fields
+    assert read(POST % length, known) == read(POST % length)
 
 
 PIECES = st.sampled_from(
@@ -117,13 +150,19 @@ def test_whatever_comes_is_read_strictly_or_refused(head: bytes) -> None:
     first, *lines = head.split(b"\r\n")
     assert re.fullmatch(rb"[A-Z-]+ [\x21-\x7e]+ HTTP/1\.[01]", first)
     assert lines[-2:] == [b"", b""]
-    assert len(lines) - 2 == len(outcome.fields.headers)
-    for line, (name, value) in zip(lines, outcome.fields.headers, strict=False):
+    headers = list(outcome.fields.headers)
+    if outcome.fields.rest:
+        # The length is left out of them, as they hold for any.
+        at = next(at for at, one in enumerate(lines) if one.lower().startswith(b"content-length:"))
+        headers.insert(at, (b"content-length", str(outcome.content_length).encode()))
+        lines[at] = b"content-length: %d" % int(lines[at].partition(b":")[2])
+    assert len(lines) - 2 == len(headers)
+    for line, (name, value) in zip(lines, headers, strict=False):
         assert line[: len(name) + 1].lower() == name + b":"
         assert line[len(name) + 1 :].strip(b" \t") == value
         assert re.fullmatch(rb"[a-z0-9!#$%&'*+.^`|~-]+", name)
         assert re.fullmatch(rb"[\t\x20-\x7e\x80-\xff]*", value)
-    names = [name for name, _ in outcome.fields.headers]
+    names = [name for name, _ in headers]
     lengths = names.count(b"content-length")
     assert lengths <= 1
     assert outcome.chunked == (b"transfer-encoding" in names)

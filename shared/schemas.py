@@ -2,22 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields
+from marshmallow import missing as missing_
+from marshmallow.decorators import POST_LOAD, PRE_LOAD, VALIDATES, VALIDATES_SCHEMA
 
 from shared.errors import BadRequest
 
 MAX_ERRORS_SHOWN = 20
 _NAME_SHOWN = 100
+_REQUIRED = object()
+
+
+class _Declared(NamedTuple):
+    """A field as good input is loaded: what it is called then, how it is read, what it is else."""
+
+    name: str
+    read: Callable[..., Any]
+    default: Any
 
 
 class StrictSchema(Schema):
-    """Refuses unknown fields: what a client sends is used or named as wrong, never ignored."""
+    """Refuses unknown fields: what a client sends is used or named as wrong, never ignored.
+
+    Good input is read field by field, at half of what marshmallow takes to be ready for bad one.
+    All other input is marshmallow's, which names everything that is wrong with it. A test holds
+    the two ways equal.
+    """
 
     class Meta:
         unknown = RAISE
+
+    def load(self, data: Any, **options: Any) -> Any:
+        """As marshmallow's own. Raises ValidationError."""
+        if type(data) is dict and not options and self._is_plain:
+            try:
+                return self._load_good(data)
+            except ValidationError:
+                pass
+        return super().load(data, **options)
+
+    def _load_good(self, data: dict[str, Any]) -> Any:
+        declared = self._declared
+        values: dict[str, Any] = {}
+        for key, raw in data.items():
+            field = declared.get(key)
+            if field is None:
+                raise ValidationError("unknown")
+            values[field.name] = field.read(raw, key, data)
+        if len(values) < len(declared):
+            for key, field in declared.items():
+                if key in data or field.default is missing_:
+                    continue
+                if field.default is _REQUIRED:
+                    raise ValidationError("required")
+                values[field.name] = field.default() if callable(field.default) else field.default
+        if not self._hooks[POST_LOAD]:
+            return values
+        return self._invoke_load_processors(
+            POST_LOAD, values, many=False, original_data=data, partial=None, unknown=RAISE
+        )
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether nothing but its fields, and what is done with them in the end, judges input."""
+        judged = any(self._hooks[hook] for hook in (PRE_LOAD, VALIDATES, VALIDATES_SCHEMA))
+        nested = any("." in field.name for field in self._declared.values())
+        return not (judged or nested or self.many or self.partial) and self.unknown == RAISE
+
+    @cached_property
+    def _declared(self) -> dict[str, _Declared]:
+        return {
+            name if field.data_key is None else field.data_key: _Declared(
+                field.attribute or name,
+                field.deserialize,
+                _REQUIRED if field.required else field.load_default,
+            )
+            for name, field in self.load_fields.items()
+        }
 
 
 class HeaderSchema(Schema):

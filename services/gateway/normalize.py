@@ -90,13 +90,14 @@ def relayed(exchange: Exchange, status: int, headers: Headers) -> Headers:
 def relayed_lines(status: int, headers: Headers) -> bytes:
     """`relayed` rendered, for an answer on which it does not matter what the request was.
 
-    Empty for any other: an error, one with a Location, or one with a field that the gateway has
-    something to add to.
+    Empty for any other: an error, one with a Location that may be a service's own path, or one with
+    a field that the gateway has something to add to.
     """
-    if status >= HTTPStatus.BAD_REQUEST or status in _WITH_LOCATION or status == _SWITCHED:
+    if status >= HTTPStatus.BAD_REQUEST or status == _SWITCHED:
         return b""
-    if any(name in _ADDED_TO for name, _ in headers):
-        return b""
+    for name, value in headers:
+        if name in _ADDED_TO or (name == b"location" and value.startswith(b"/v")):
+            return b""
     return rendered([field for field in headers if field[0] not in NOT_RELAYED])
 
 

@@ -145,3 +145,15 @@ def test_what_the_gateway_says_itself_is_not_relayed() -> None:
         (b"etag", b'"1"'),
     ]
     assert normalize.relayed(exchange(), 200, headers) == [(b"etag", b'"1"')]
+
+
+@pytest.mark.parametrize(
+    ("location", "lines"),
+    [
+        (b"/api/v2/tasks/7", b"location: /api/v2/tasks/7\r\n"),
+        (b"https://example.com/", b"location: https://example.com/\r\n"),
+        (b"/v2/tasks/7", b""),
+    ],
+)
+def test_a_location_below_a_version_waits_for_the_request(location: bytes, lines: bytes) -> None:
+    assert normalize.relayed_lines(201, [(b"location", location)]) == lines

@@ -148,13 +148,14 @@ class Settings(DatabaseSettings, SealingSettings, ProcessSettings):
     )
     hash_queue: int = setting(
         "HASH_QUEUE",
-        "Password checks that may wait for a thread; one more is answered 503.",
+        "Password checks that may wait for a thread, first come first served; one more is "
+        "answered 503.",
         default=100,
         check=at_least(0),
     )
     hash_queue_seconds: float = setting(
         "HASH_QUEUE_SECONDS",
-        "Longest wait for a thread before the answer is 503.",
+        "Longest wait for a thread; whose turn would come later is answered 503 at once.",
         default=3.0,
         check=at_least(0.01),
     )

@@ -14,7 +14,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
-from services.auth.passwords.governor import HashGovernor
+from services.auth.passwords.governor import HashGovernor, Place
 from services.auth.passwords.peppers import Peppers
 
 log = structlog.get_logger(__name__)
@@ -57,14 +57,19 @@ class Passwords:
         phc = await self._governor.run("hash", self._argon2.hash, mixed)
         return f"{_PEPPER_MARK}{key_id}{phc}" if key_id else phc
 
-    async def verify(self, password: str, stored: str | None) -> bool:
+    def line_up(self) -> Place:
+        """A place in line for `verify`. Raises ServiceUnavailable when there is no room."""
+        return self._governor.line_up()
+
+    async def verify(self, password: str, stored: str | None, place: Place | None = None) -> bool:
         """Whether `stored` is the hash of `password`; one check's work whatever the answer.
 
-        None stands for an account that does not exist. Raises ServiceUnavailable when there is no
-        room.
+        None stands for an account that does not exist. Without a `place`, one at the end of the
+        line is taken. Raises ServiceUnavailable when there is no room.
         """
         mixed, phc = self._usable(password, stored)
-        return await self._governor.run("verify", self._matches, phc, mixed)
+        run = self._governor.run if place is None else place.run
+        return await run("verify", self._matches, phc, mixed)
 
     def is_outdated(self, stored: str) -> bool:
         """Whether `stored` was made with other parameters or another pepper than a new hash."""

@@ -1,7 +1,9 @@
 import asyncio
 import threading
 from collections import Counter
+from functools import partial
 
+import asyncpg
 import bcrypt
 import pytest
 from argon2 import PasswordHasher
@@ -128,6 +130,48 @@ async def test_more_logins_than_can_wait_are_shed_with_a_time_to_come_back(start
             assert int(answer.headers["Retry-After"]) >= 1
     # None of those that were turned away counts as a wrong guess.
     assert await auth.sql("SELECT 1 FROM failed_guesses") == []
+
+
+async def test_logins_are_served_as_they_come_and_the_newest_is_turned_away(start: Start) -> None:
+    """Also while the database keeps all of them waiting, before any has asked for a thread."""
+    auth = await start(hash_workers=1, hash_queue=4, database_pool=8)
+    people = [f"person{number}@example.com" for number in range(5)]
+    for email in people:
+        await auth.register(email)
+    governor, release = auth.client.app[PASSWORDS]._governor, threading.Event()
+    holding = asyncio.create_task(governor.run("hash", release.wait))
+    connection = await asyncpg.connect(auth.database_url)
+    logins = []
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE users, failed_entries IN ACCESS EXCLUSIVE MODE")
+            for place, email in enumerate(people, start=1):
+                logins.append(asyncio.create_task(auth.log_in(email)))
+                if place < len(people):
+                    await eventually(partial(waiting, auth, place))
+            # The last has an answer, while the others still wait for the database.
+            assert await error_of(await logins.pop()) == (503, "SERVICE_UNAVAILABLE")
+            assert not any(login.done() for login in logins)
+    finally:
+        await connection.close()
+
+    async def ready() -> bool:
+        return len(governor._ready) == 4
+
+    try:
+        await eventually(ready)
+    finally:
+        release.set()
+    await holding
+    assert [(await login).status for login in logins] == [200] * 4
+    served = await auth.sql(
+        "SELECT u.email FROM sessions s JOIN users u ON u.id = s.user_id ORDER BY s.id OFFSET 5"
+    )
+    assert [row["email"] for row in served] == people[:4]
+
+
+async def waiting(auth: Auth, number: int) -> bool:
+    return auth.metric("hash_queue_depth") == number
 
 
 async def test_while_logins_wait_for_a_thread_the_loop_serves_everybody_else(start: Start) -> None:

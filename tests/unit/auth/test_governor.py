@@ -153,3 +153,80 @@ async def test_after_closing_callers_are_refused(registry: CollectorRegistry) ->
     governor.close()
     with pytest.raises(ServiceUnavailable):
         await governor.run("hash", lambda: 5)
+
+
+async def test_who_lined_up_first_goes_first_however_late_he_is_ready(
+    registry: CollectorRegistry, gate: threading.Event
+) -> None:
+    governor, served = new(registry, queue=10), list[int]()
+    first = asyncio.create_task(governor.run("hash", gate.wait))
+    await asyncio.sleep(0)
+    places = [governor.line_up() for _ in range(10)]
+    waiting_ones = []
+    for number in (7, 2, 9, 0, 4, 8, 1, 6, 3, 5):
+        run = places[number].run("hash", served.append, number)
+        waiting_ones.append(asyncio.create_task(run))
+        await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *waiting_ones)
+    assert served == list(range(10))
+    assert waiting(registry) == 0
+
+
+async def test_nobody_waits_for_who_is_not_ready(registry: CollectorRegistry) -> None:
+    governor = new(registry, queue=1)
+    with governor.line_up() as slow, governor.line_up() as quick:
+        assert await quick.run("hash", lambda: 1) == 1
+        assert await slow.run("hash", lambda: 2) == 2
+
+
+async def test_the_newest_is_turned_away_and_a_place_given_up_is_free(
+    registry: CollectorRegistry,
+) -> None:
+    governor = new(registry, queue=2)
+    first, *_others = [governor.line_up() for _ in range(3)]
+    with pytest.raises(ServiceUnavailable):
+        governor.line_up()
+    with pytest.raises(ZeroDivisionError), first:
+        _ = 1 // 0
+    first.leave()
+    assert waiting(registry) == 2
+    assert await governor.line_up().run("hash", lambda: 6) == 6
+    assert (waiting(registry), shed(registry)) == (2, 1)
+
+
+async def test_whose_turn_would_come_too_late_is_turned_away_at_once(
+    registry: CollectorRegistry,
+) -> None:
+    governor = new(registry, queue=100, seconds=2.5)
+    for _ in range(3):
+        governor._latest_seconds.append(1.0)
+    governor._latest_seconds.append(50.0)  # one pause of the machine turns nobody away
+    places = [governor.line_up() for _ in range(3)]
+    with pytest.raises(ServiceUnavailable) as caught:
+        governor.line_up()
+    assert caught.value.headers["Retry-After"] == "3"
+    for place in places:
+        place.leave()
+    assert await governor.run("hash", lambda: 7) == 7
+
+
+async def test_the_turn_of_who_left_is_the_next_ones(
+    registry: CollectorRegistry, gate: threading.Event
+) -> None:
+    """Also when he leaves in the moment in which he is called."""
+    governor = new(registry, queue=5)
+    running = asyncio.create_task(governor.run("hash", gate.wait))
+    await asyncio.sleep(0)
+    leaving = [asyncio.create_task(governor.run("hash", lambda: 8)) for _ in range(2)]
+    staying = asyncio.create_task(governor.run("hash", lambda: 9))
+    await asyncio.sleep(0)
+    leaving[0].cancel()
+    await asyncio.sleep(0)
+    governor._ready[min(governor._ready)].add_done_callback(lambda _: leaving[1].cancel())
+    gate.set()
+    assert await running
+    assert await staying == 9
+    assert all(task.cancelled() for task in leaving)
+    assert waiting(registry) == 0
+    assert await governor.run("hash", lambda: 10) == 10

@@ -2,7 +2,7 @@
 # Make hands its variables on: `make run GATEWAY_PORT=9000` does as `GATEWAY_PORT=9000 make run`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo bench fuzz test unit service integration e2e check lint types \
+.PHONY: help setup setup-test run admin demo bench fuzz test unit service integration e2e check lint types \
 	format lock clean docs migrate alone image secrets up down backup restore drill pods manifests
 
 VENV ?= .venv
@@ -42,6 +42,9 @@ setup-test:
 
 run: setup ## run the whole system on this machine (PostgreSQL included) until Ctrl-C
 	@exec $(RUN) -m deploy.local --with-parent
+
+admin: setup ## make an administrator of the system that runs here: make admin EMAIL=you@example.com
+	@exec $(RUN) -m deploy.local.admin $(if $(EMAIL),"$(EMAIL)")
 
 demo: setup ## try a running system with real input: make demo FILE=tasks.jsonl [URL=http://127.0.0.1:8080]
 	@exec $(RUN) -m deploy.local.demo $(if $(FILE),"$(FILE)") $(if $(URL),--url "$(URL)")

@@ -37,6 +37,7 @@ async def run_system(environment: Mapping[str, str]) -> None:
             await run.start()
             say(f"ready: {plan.url('GATEWAY_PORT')}")
             say(f"  documentation {plan.url('GATEWAY_PORT')}/docs   logs {plan.logs}/*.log")
+            say("  first administrator: make admin EMAIL=you@example.com")
             say("  stop with Ctrl-C; warnings and crashes of every process appear below")
             await run.watch()
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from services.auth import audit_command, key_commands
 from services.auth.app import MIGRATIONS, start
 from services.auth.command_line import create_admin
-from services.auth.settings import DatabaseSettings, Settings
+from services.auth.settings import AdministratorSettings, DatabaseSettings, Settings
 from shared.process import refuse, run
 from shared.settings import SettingsError, load
 
@@ -26,7 +26,8 @@ def main() -> None:
 
             upgrade(_load(DatabaseSettings).database_url, MIGRATIONS)
         case "create-admin":
-            create_admin(_load(Settings), email=arguments.email, name=arguments.name)
+            settings = _load(AdministratorSettings)
+            create_admin(settings, email=arguments.email, name=arguments.name)
         case "audit" if arguments.task == "export":
             sys.exit(audit_command.export(_load(Settings)))
         case "audit":

@@ -262,3 +262,14 @@ class Settings(DatabaseSettings, SealingSettings, ProcessSettings):
             first=timedelta(seconds=self.lockout_seconds),
             longest=timedelta(seconds=self.lockout_max_seconds),
         )
+
+
+@dataclass(frozen=True)
+class AdministratorSettings(Settings):
+    """What `create-admin` reads: it serves nobody, so it needs no more than it uses."""
+
+    def problems(self) -> dict[str, list[str]]:
+        """Of the service's rules the one on what goes into a password's hash."""
+        return {
+            name: found for name, found in super().problems().items() if name == "PASSWORD_PEPPERS"
+        }

@@ -211,6 +211,14 @@ async def test_an_administrator_is_made_with_the_piped_password(auth_database_ur
     assert PasswordHasher().verify(row["password_hash"], PASSWORD)
 
 
+async def test_an_administrator_needs_no_secret_of_the_service(auth_database_url: str) -> None:
+    done = await asyncio.to_thread(command, auth_database_url, *ADMIN, ENVIRONMENT="production")
+    assert done.returncode == 0, done.stderr
+    bad = await asyncio.to_thread(command, auth_database_url, *ADMIN, PASSWORD_PEPPERS="short")
+    assert bad.returncode == 78
+    assert "PASSWORD_PEPPERS" in bad.stderr
+
+
 async def test_without_a_password_one_is_made_and_shown_once(auth_database_url: str) -> None:
     done = await asyncio.to_thread(command, auth_database_url, *ADMIN, "--name", "Root")
     assert done.returncode == 0, done.stderr

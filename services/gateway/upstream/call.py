@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -30,7 +29,6 @@ class Call:
         "_answering",
         "_body",
         "_budgeted",
-        "_connecting",
         "_connection",
         "_done",
         "_endpoint",
@@ -39,14 +37,15 @@ class Call:
         "_forward",
         "_paused_at",
         "_receiver",
-        "_repeatable",
         "_sent",
         "_started",
         "_total_at",
         "_tried",
         "_upstream",
+        "_waiting",
         "_websocket",
         "deadline",
+        "is_repeatable",
     )
 
     def __init__(
@@ -64,13 +63,13 @@ class Call:
         self._body = body
         self._receiver = receiver
         self._websocket = websocket
-        self._repeatable = is_repeatable(exchange)
+        self.is_repeatable = is_repeatable(exchange)
         self._tried: list[Endpoint] = []
         self._failures = 0
         self._budgeted = 0  # retries taken out of the budget
         self._endpoint: Endpoint | None = None
         self._connection: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[UpstreamConnection] | None = None
+        self._waiting = False  # for a connection to the endpoint
         self._sent = False  # whether a byte of the request has gone out in this attempt
         self._answering = False  # whether the answer has begun
         self._done = False
@@ -134,9 +133,7 @@ class Call:
 
     def expire(self) -> None:
         """The deadline has passed."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
+        if self._waiting:
             self._attempt_failed("connect_timeout")
         else:
             # The service may still be at work on it: a second one would not be quicker.
@@ -192,13 +189,26 @@ class Call:
             self.deadline = _NEVER
         self._receiver.go_on()
 
+    # What the queue tells.
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """A connection is there."""
+        self._waiting = False
+        if self._endpoint is not None:
+            self._send_on(connection, self._endpoint, self._upstream.now())
+
+    def not_connected(self) -> None:
+        """None can be had."""
+        self._waiting = False
+        self._attempt_failed("refused")
+
     # Attempts.
 
     def _attempt(self, now: float, *, fresh: bool = False) -> None:
         endpoint = self._endpoint = self._upstream.pick(self._tried, now)
         endpoint.active += 1
         if not fresh:
-            connection = endpoint.checkout(now, certain=not self._repeatable)
+            connection = endpoint.checkout(now, certain=not self.is_repeatable)
             if connection is not None:
                 self._send_on(connection, endpoint, now)
                 return
@@ -206,24 +216,10 @@ class Call:
             self._give_up("unavailable")
             return
         self._sent = False
-        self.deadline = min(now + self._forward.timeouts.connect, self._total_at)
-        self._connecting = endpoint.connect()
-        self._connecting.add_done_callback(self._connected)
-
-    def _connected(self, task: asyncio.Task[UpstreamConnection]) -> None:
-        connection = None
-        if not task.cancelled() and task.exception() is None:
-            connection = task.result()
-        if task is not self._connecting:
-            if connection is not None:
-                # Given up a moment too late; the next request can have it.
-                connection.keep()
-            return
-        self._connecting = None
-        if connection is None or self._endpoint is None or not connection.is_open:
-            self._attempt_failed("refused")
-        else:
-            self._send_on(connection, self._endpoint, self._upstream.now())
+        self._waiting = True
+        patience = self._forward.timeouts.connect
+        self.deadline = min(now + patience, self._total_at)
+        endpoint.queue.enter(self, patience, new=fresh)
 
     def _send_on(self, connection: UpstreamConnection, endpoint: Endpoint, now: float) -> None:
         self._connection = connection
@@ -255,7 +251,7 @@ class Call:
         self._attempt(self._upstream.now(), fresh=reused)
 
     def _may_retry(self, outcome: str, reused: bool) -> bool:
-        if self._sent and not (self._body.complete and self._repeatable):
+        if self._sent and not (self._body.complete and self.is_repeatable):
             return False
         if self._upstream.now() >= self._total_at:
             return False
@@ -291,6 +287,9 @@ class Call:
     def _leave_endpoint(self) -> None:
         if self._endpoint is not None:
             self._endpoint.active -= 1
+            if self._waiting:
+                self._waiting = False
+                self._endpoint.queue.leave(self)
             self._endpoint = None
         if self._connection is not None:
             self._connection.drop()
@@ -301,9 +300,6 @@ class Call:
             return
         self._done = True
         self.deadline = _NEVER
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
         self._leave_endpoint()
         self._upstream.calls.discard(self)
         if self._budgeted:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from services.gateway.upstream.connection import UpstreamConnection
 from services.gateway.upstream.head import HeadReader
 from services.gateway.upstream.health import Health, HealthSettings
+from services.gateway.upstream.queue import Queue
 
 
 class Endpoint:
@@ -37,6 +38,7 @@ class Endpoint:
         self._reader = HeadReader()
         self._closed = False
         self._now = asyncio.get_running_loop().time
+        self.queue = Queue(self.connect, self._room, self._now)
 
     @property
     def connections(self) -> int:
@@ -50,8 +52,11 @@ class Endpoint:
 
     @property
     def is_full(self) -> bool:
-        """Whether no further connection may be opened."""
-        return self.connections >= self._max_connections
+        """Whether more exchanges are under way than connections may be open."""
+        return self.active > self._max_connections
+
+    def _room(self) -> int:
+        return max(0, self._max_connections - self.connections)
 
     def checkout(self, now: float, certain: bool) -> UpstreamConnection | None:
         """The connection used last, if there is one that still lives.
@@ -73,8 +78,9 @@ class Endpoint:
         if self._closed:
             connection.drop()
             return
-        connection.idle_since = self._now()
-        self._idle.append(connection)
+        if not self.queue.offer(connection):
+            connection.idle_since = self._now()
+            self._idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection is closed, or about to be."""
@@ -106,9 +112,11 @@ class Endpoint:
         """Closes connections that have been idle for too long."""
         while self._idle and now - self._idle[0].idle_since > self._idle_seconds:
             self._idle[0].drop()
+        self.queue.sweep(now)
 
     def close(self) -> None:
         """Closes the idle connections; the others close when their exchange ends."""
         self._closed = True
+        self.queue.close()
         for connection in list(self._idle):
             connection.drop()

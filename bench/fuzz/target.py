@@ -58,6 +58,7 @@ allow_origins = ["https://app.example"]
 
 
 SWITCHED = b"HTTP/1.1 101 "
+_NOTHING = os.open(os.devnull, os.O_RDONLY)
 _START_SECONDS = 60.0
 
 
@@ -155,6 +156,10 @@ class Wire(asyncio.Transport):
 
     def setsockopt(self, *_options: object) -> None:
         """Stands for the socket, of which only the linger time is ever set."""
+
+    def fileno(self) -> int:
+        """One that never has anything to tell: a client that is gone says so here by itself."""
+        return _NOTHING
 
     def _arrive(self, piece: bytes) -> None:
         if not self._closing:

@@ -7,6 +7,7 @@ import struct
 from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, cast
 
+from services.gateway.downstream.departure import Departure
 from services.gateway.downstream.grammar import hopeless
 from services.gateway.downstream.head import NO_FIELDS, BadHead, RequestHead
 from services.gateway.downstream.pace import NEVER, WriteWatch, next_deadline
@@ -56,7 +57,7 @@ class ClientConnection(asyncio.Protocol):
         self._fields = NO_FIELDS  # of the last request
         self._advancing = False
         self._reading = True
-        self._half_closed = False
+        self._half_closed: Departure | None = None  # once the client has closed its side
         self._writable = True
         self.write_watch: WriteWatch | None = None
 
@@ -79,19 +80,19 @@ class ClientConnection(asyncio.Protocol):
             self.reading_changed()
 
     def eof_received(self) -> bool:
-        self._half_closed = True
         turn = self.turn
-        if turn is None or turn.intake.takes() or self._state != _TURN:
-            # Nothing to answer, or a body that will never be complete.
+        if self._transport is None or turn is None or self._state != _TURN:
             return False
-        # A client that closed its side may be gone or may wait for its answer: a short one gets
-        # through to the latter.
+        if turn.intake.takes() or turn.is_listened_to:
+            # A body that will never be complete, or a stream that nobody listens to any more.
+            return False
+        self._half_closed = Departure(self._transport, self.server.limits)
         self.deadline = self.server.loop.time() + self.server.limits.half_close_grace
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = _CLOSED
-        self._transport = None
+        self._transport = self._half_closed = None
         self.deadline = NEVER
         turn, self.turn = self.turn, None
         if turn is not None:
@@ -201,13 +202,17 @@ class ClientConnection(asyncio.Protocol):
             self._close(linger=False)
         elif self._state == _HEAD:
             self._refuse(RequestTimeout(), outcome="slow_client")
-        elif turn is not None and not self._half_closed:
+        elif turn is not None and self._half_closed:
+            pause = self._half_closed.look(turn)
+            if pause is None:
+                self.abort()
+            else:
+                self.deadline = now + pause
+        elif turn is not None:
             turn.exchange.outcome = "slow_client"
             turn.keep_alive = False
             turn.break_off(RequestTimeout("The request body did not arrive in time"))
-        elif (
-            self._transport is not None and self._transport.get_write_buffer_size() == 0
-        ) or turn is not None:
+        elif self._transport is not None and self._transport.get_write_buffer_size() == 0:
             self.abort()
         else:
             # Lingering over an answer that is still going out; its rate is watched.
@@ -299,6 +304,8 @@ class ClientConnection(asyncio.Protocol):
     def _begin_turn(self, head: RequestHead) -> Turn:
         self._state = _TURN
         self.deadline = NEVER
+        if self._half_closed:
+            self.deadline = self.server.loop.time() + self.server.limits.half_close_grace
         self.turn = turn = Turn(self, head)
         return turn
 

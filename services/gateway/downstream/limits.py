@@ -20,6 +20,6 @@ class ServerLimits:
     max_connections_per_address: int = 4096
     body_buffer: int = 65536  # a body up to this size is complete before a service sees it
     pipeline_buffer: int = 65536  # bytes read ahead of the request under way
-    half_close_grace: float = 0.5  # how long a client that closed its side may wait for an answer
+    half_close_grace: float = 1.0  # between looks whether a client that closed its side is there
     linger_timeout: float = 1.0  # how long a refused client may go on sending
     tick: float = 0.25  # how often deadlines are looked at

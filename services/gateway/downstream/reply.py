@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.gateway.downstream.answer import answer_bytes, has_no_body
+from services.gateway.downstream.answer import CONTINUE, answer_bytes, has_no_body
 from services.gateway.downstream.head import RequestHead
 from services.gateway.downstream.intake import Intake
 from services.gateway.exchange import Answer, Headers, Relay
@@ -33,12 +33,12 @@ class Reply:
         "_encoder",
         "_head",
         "_policy",
-        "_sent",
         "_status",
         "exchange",
         "intake",
         "is_over",
         "keep_alive",
+        "sent",
     )
 
     def __init__(self, connection: ClientConnection, head: RequestHead) -> None:
@@ -52,7 +52,7 @@ class Reply:
         self._chunked = False
         self._encoder: GzipStream | None = None  # what the answer's body goes through
         self._status = 0  # of the answer, once its head is out
-        self._sent = 0  # bytes of the answer's body
+        self.sent = 0  # bytes of the answer's body
 
     @property
     def client_goes_on(self) -> bool:
@@ -63,6 +63,13 @@ class Reply:
     def has_begun(self) -> bool:
         """Whether the head of the answer is out, and the rest is not."""
         return self._status != 0 and not self.is_over
+
+    def ask_for_patience(self) -> bool:
+        """Says that the answer is still to come, if the client's protocol has words for that."""
+        if self._status or not self._head.http_1_1:
+            return False
+        self._connection.write(CONTINUE)
+        return True
 
     def refuse(self, error: ApiError) -> None:
         """Answers with `error`, as the policy renders it."""
@@ -84,7 +91,7 @@ class Reply:
             framing = b"content-length: %d\r\n" % len(answer.body)
         if not self.intake.discard(self._discardable()):
             self.keep_alive = False
-        self._sent = len(body)
+        self.sent = len(body)
         self._write_head(answer.status, answer.headers, answer.lines, framing, body)
         self._over()
 
@@ -121,7 +128,7 @@ class Reply:
             self._chunked = True
         else:
             self.keep_alive = False
-        self._sent = len(body)
+        self.sent = len(body)
         if self._chunked and body:
             body = chunk(body)
         self._write_head(status, relay.headers, relay.lines, framing, body)
@@ -134,7 +141,7 @@ class Reply:
         """More of an answer that `_relay` has begun."""
         if self._encoder is not None:
             body = self._encoder.feed(body, finished)
-        self._sent += len(body)
+        self.sent += len(body)
         if self._chunked:
             body = (chunk(body) if body else b"") + (LAST_CHUNK if finished else b"")
         if body:
@@ -177,8 +184,6 @@ class Reply:
             return
         self.is_over = True
         try:
-            self._policy.finish(
-                self.exchange, self._status or 499, self.intake.received, self._sent
-            )
+            self._policy.finish(self.exchange, self._status or 499, self.intake.received, self.sent)
         except Exception:
             log.exception("exchange_not_recorded")

@@ -254,6 +254,11 @@ class Turn(Reply):
 
     # The end.
 
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether the answer is a stream that goes on for as long as its client is there."""
+        return self.has_begun and self._response is not None and self._response.is_event_stream
+
     def go_away(self) -> None:
         """The gateway stops: a WebSocket is told so on both sides, all else may come to its end."""
         call, tunnel = self._call, self._tunnel

@@ -35,6 +35,7 @@ OUTCOMES = frozenset(
         "timeout",
         "reset",
         "bad_framing",
+        "long_head",
         "truncated",
         "unavailable",
     }

@@ -26,11 +26,16 @@ class BadFraming(Exception):
     """The peer's body does not follow its own framing."""
 
 
+class LongHead(BadFraming):
+    """The peer's head is larger than any that is taken."""
+
+
 class Decoder(Protocol):
     """What the three ways of delimiting a body have in common."""
 
     finished: bool
     rest: bytes
+    remaining: int  # bytes of payload that are known to come still
 
     def feed(self, data: bytes) -> bytes:
         """The payload in `data`."""
@@ -63,11 +68,12 @@ class Counted:
 class UntilClose:
     """An answer that ends with its connection. It finishes when its owner says so."""
 
-    __slots__ = ("finished", "rest")
+    __slots__ = ("finished", "remaining", "rest")
 
     def __init__(self) -> None:
         self.finished = False
         self.rest = b""
+        self.remaining = 0
 
     def feed(self, data: bytes) -> bytes:
         """All of `data`."""
@@ -77,14 +83,14 @@ class UntilClose:
 class Chunked:
     """A body in chunks (RFC 9112 section 7.1). Extensions and trailers are checked and dropped."""
 
-    __slots__ = ("_held", "_left", "_state", "_trailers", "finished", "rest")
+    __slots__ = ("_held", "_state", "_trailers", "finished", "remaining", "rest")
 
     _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
 
     def __init__(self) -> None:
         self._state = self._SIZE
         self._held = b""  # the beginning of a line or of a line end
-        self._left = 0  # bytes that the chunk still has to come
+        self.remaining = 0  # bytes of the chunk still to come
         self._trailers = 0
         self.finished = False
         self.rest = b""
@@ -102,11 +108,11 @@ class Chunked:
         position, end = 0, len(data)
         while position < end and not self.finished:
             if self._state == self._DATA:
-                taken = data[position : position + self._left]
+                taken = data[position : position + self.remaining]
                 payload.append(taken)
                 position += len(taken)
-                self._left -= len(taken)
-                if not self._left:
+                self.remaining -= len(taken)
+                if not self.remaining:
                     self._state = self._DATA_END
             elif self._state == self._DATA_END:
                 if not b"\r\n".startswith(data[position : position + 2]):
@@ -144,8 +150,8 @@ class Chunked:
             match = _CHUNK_LINE.fullmatch(line)
             if match is None:
                 raise BadFraming("a chunk size is not a hexadecimal number")
-            self._left = int(match[1], 16)
-            self._state = self._DATA if self._left else self._TRAILERS
+            self.remaining = int(match[1], 16)
+            self._state = self._DATA if self.remaining else self._TRAILERS
         elif not line:
             self.finished = True
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -108,7 +109,10 @@ def foreign_error(
     encoded = any(name == b"content-encoding" for name, _ in headers)
     if complete and not encoded and _is_envelope(body):
         return None
-    log.debug(
+    # The only place where the service's own words go: the client does not get them.
+    level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
+    log.log(
+        level,
         "upstream_error_replaced",
         request_id=exchange.request_id,
         upstream=exchange.upstream_name,

@@ -10,6 +10,7 @@ _PROXY = b"tasklane-gateway"
 # The data plane's outcomes in the words of RFC 9209 section 2.3.
 _ERRORS = {
     "bad_framing": b"http_protocol_error",
+    "long_head": b"http_response_header_section_size",
     "connect_timeout": b"connection_timeout",
     "refused": b"connection_refused",
     "reset": b"connection_terminated",

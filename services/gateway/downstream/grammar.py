@@ -43,6 +43,8 @@ def hopeless(beginning: bytes, max_target: int, max_head: int) -> ApiError | Non
     if len(beginning) > max_head:
         return HeadersTooLarge()
     broken = beginning.count(b"\n") > beginning.count(b"\r\n")
+    if line >= 0 and LINE.fullmatch(beginning, 0, line) is None:
+        broken = True
     if broken or (beginning != b"\r" and _BEGINNING.match(beginning) is None):
         return diagnose(beginning, max_target)
     return None

@@ -38,7 +38,8 @@ class Intake:
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """The payload in `data`, and what comes after the body.
 
-        Raises BadFraming, and PayloadTooLarge for a body that has grown past `limit`.
+        Raises BadFraming, and PayloadTooLarge for a body that is past `limit`, or says that it
+        will be.
         """
         decoder = self.decoder
         assert decoder is not None
@@ -46,7 +47,7 @@ class Intake:
         self.received += len(payload)
         if decoder.finished:
             self.decoder = None
-        if self.received > self.limit and not self.discards:
+        if self.received + decoder.remaining > self.limit and not self.discards:
             raise PayloadTooLarge
         return payload, decoder.rest
 

@@ -11,13 +11,14 @@ from functools import lru_cache
 
 from shared.errors import BadRequest
 
-# RFC 3986 pchar, segments not empty. The encoded characters that are left are reserved ones or not
+# RFC 3986 pchar, segments not empty. A dot segment with a parameter is one to servers that cut
+# parameters off ("/..;/"). The encoded characters that are left are reserved ones or not
 # ASCII: a letter, a digit, "-", ".", "_" or "~" has no business being encoded (section 2.3), and
 # "/auth/logi%6e" would pass by a rule for "/auth/login" and still reach it.
 _UNRESERVED = rb"2[DdEe]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee]"
 _AMBIGUOUS = rb"2[Ff]|5[Cc]|00"
 _PATH = re.compile(
-    rb"/|(?:/(?!\.{1,2}(?:/|\Z))"
+    rb"/|(?:/(?!\.{1,2}(?:[/;]|\Z))"
     rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!" + _AMBIGUOUS + rb"|" + _UNRESERVED + rb")"
     rb"[0-9A-Fa-f]{2})++)++/?"
 )
@@ -30,7 +31,7 @@ _REASONS = [
     (re.compile(rb"%(?![0-9A-Fa-f]{2})"), "the path has a percent sign that encodes nothing"),
     (re.compile(rb"%2[Ff]|%5[Cc]"), "the path must not have an encoded slash"),
     (re.compile(rb"%00"), "the path must not have an encoded NUL"),
-    (re.compile(rb"/" + _DOT + rb"{1,2}(?=/|\Z)"), "the path must not have dot segments"),
+    (re.compile(rb"/" + _DOT + rb"{1,2}(?=[/;]|\Z)"), "the path must not have dot segments"),
     (re.compile(rb"//"), "the path must not have empty segments"),
     (re.compile(rb"%(?:" + _UNRESERVED + rb")"), "the path encodes a character that needs none"),
 ]

@@ -6,11 +6,15 @@ import asyncio
 import select
 from typing import TYPE_CHECKING, Protocol, cast
 
-from services.gateway.framing import BadFraming, Decoder, UntilClose
+import structlog
+
+from services.gateway.framing import BadFraming, Decoder, LongHead, UntilClose
 from services.gateway.upstream.head import MAX_HEAD, HeadReader, ResponseHead
 
 if TYPE_CHECKING:
     from services.gateway.upstream.endpoint import Endpoint
+
+log = structlog.get_logger(__name__)
 
 _BODILESS = (101, 204, 304)
 MAX_INTERIM = 16  # 1xx answers before the real one
@@ -26,7 +30,10 @@ class Listener(Protocol):
         """More of the answer's body."""
 
     def lost(self, outcome: str) -> None:
-        """The exchange is over before its answer is: "reset", "bad_framing" or "truncated"."""
+        """The exchange is over before its answer is. `outcome` is one of those of an Exchange:
+
+        reset, bad_framing, long_head or truncated.
+        """
 
     def blocked(self) -> None:
         """The service does not take more of the request at the moment."""
@@ -156,8 +163,9 @@ class UpstreamConnection(asyncio.Protocol):
                 self._take_head(data)
             else:
                 self._take_body(self._decoder, data)
-        except BadFraming:
-            self._fail("bad_framing")
+        except BadFraming as error:
+            log.warning("upstream_answer_malformed", endpoint=self._endpoint.url, reason=str(error))
+            self._fail("long_head" if isinstance(error, LongHead) else "bad_framing")
 
     def eof_received(self) -> None:
         self._ended()
@@ -175,12 +183,14 @@ class UpstreamConnection(asyncio.Protocol):
         while True:
             end = data.find(b"\r\n\r\n")
             if end < 0:
-                if len(data) > MAX_HEAD or not b"HTTP/1.".startswith(data[:7]):
-                    raise BadFraming("the answer's head does not end, or is none")
+                if not b"HTTP/1.".startswith(data[:7]):
+                    raise BadFraming("the answer does not begin with a head")
+                if len(data) > MAX_HEAD:
+                    raise LongHead("the answer's head does not end")
                 self._held = data
                 return
             if end > MAX_HEAD:
-                raise BadFraming("the answer's head is too long")
+                raise LongHead("the answer's head is too long")
             head = self._reader.read(data[:end])
             data = data[end + 4 :]
             if head.status >= 200 or head.status == 101:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from services.gateway.exchange import Headers
-from services.gateway.framing import BadFraming, Chunked, Counted, Decoder, UntilClose
+from services.gateway.framing import BadFraming, Chunked, Counted, Decoder, LongHead, UntilClose
 
 MAX_HEAD = 65536  # bytes
 MAX_HEADERS = 200
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
 
 _KNOWN_LINES = 2048  # how many lines are remembered before all are forgotten
@@ -126,7 +126,7 @@ class HeadReader:
             elif name in _CODING_OR_PROTOCOL:
                 _coding_or_protocol(result, name, value)
         if len(headers) > MAX_HEADERS:
-            raise BadFraming("the answer has too many headers")
+            raise LongHead("the answer has too many headers")
         if result.chunked and result.length is not None:
             raise BadFraming("both Content-Length and Transfer-Encoding")
         if options and not (http_1_1 and options == _KEEP_ALIVE):

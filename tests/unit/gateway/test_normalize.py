@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from services.gateway import normalize
 from services.gateway.config import Access, Route
@@ -67,6 +68,15 @@ def test_other_shapes_are_replaced(headers: Headers, body: bytes, complete: bool
     error = normalize.foreign_error(exchange(), 500, headers, body, complete=complete)
     assert error is not None
     assert (error.status, error.code, error.details) == (500, "INTERNAL_ERROR", {})
+
+
+@pytest.mark.parametrize(("status", "level"), [(404, "info"), (500, "warning")])
+def test_what_a_service_said_is_in_the_log_at_the_level_of_production(
+    status: int, level: str
+) -> None:
+    with capture_logs() as logged:
+        normalize.foreign_error(exchange(), status, [], b"<h1>Trace", complete=True)
+    assert [(line["log_level"], line["body"]) for line in logged] == [(level, "<h1>Trace")]
 
 
 def test_our_own_shape_passes() -> None:

@@ -167,6 +167,19 @@ async def test_upload_refused_at_once_gets_its_answer_though_it_goes_on(door: Do
         assert await client.is_closed()
 
 
+async def test_too_large_by_the_size_of_a_chunk(door: Door, service: Service) -> None:
+    """It is not read to its end first."""
+    door.policy.set(max_body=100000)
+    async with door.client() as client:
+        await client.send(
+            b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n100000001\r\nx"
+        )
+        reply = await client.reply()
+        assert (reply.status, reply.code, reply.closes) == (413, "PAYLOAD_TOO_LARGE", True)
+    await door.settled()
+    assert service.connections == 0
+
+
 async def test_too_large_in_chunks(door: Door, service: Service) -> None:
     door.policy.set(max_body=100000)
     async with door.client() as client:

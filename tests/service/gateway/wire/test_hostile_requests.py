@@ -104,6 +104,7 @@ REQUESTS: dict[str, tuple[bytes, tuple[int, str]]] = {
     "host with open bracket": (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", BAD),
     # The request line.
     "HTTP/0.9": (b"GET /x\r\n\r\n", BAD),
+    "HTTP/0.9, one line": (b"GET /x\r\n", BAD),
     "HTTP/0.9 spelled out": (b"GET / HTTP/0.9\r\n" + H + b"\r\n", BAD),
     "HTTP/1.2": (b"GET / HTTP/1.2\r\n" + H + b"\r\n", BAD),
     "HTTP/2.0": (b"GET / HTTP/2.0\r\n" + H + b"\r\n", BAD),
@@ -141,6 +142,8 @@ REQUESTS: dict[str, tuple[bytes, tuple[int, str]]] = {
     "double dot at the end": (b"GET /a/.. HTTP/1.1\r\n" + H + b"\r\n", BAD),
     "encoded dots": (b"GET /a/%2e%2e/b HTTP/1.1\r\n" + H + b"\r\n", BAD),
     "half encoded dots": (b"GET /a/.%2E/b HTTP/1.1\r\n" + H + b"\r\n", BAD),
+    "dot segment with a parameter": (b"GET /a/.;x/b HTTP/1.1\r\n" + H + b"\r\n", BAD),
+    "double dot segment with a parameter": (b"GET /a/..;/b HTTP/1.1\r\n" + H + b"\r\n", BAD),
     "empty segment": (b"GET /a//b HTTP/1.1\r\n" + H + b"\r\n", BAD),
     "two slashes in front": (b"GET //a HTTP/1.1\r\n" + H + b"\r\n", BAD),
     "bad percent": (b"GET /a%zz HTTP/1.1\r\n" + H + b"\r\n", BAD),

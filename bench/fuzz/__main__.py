@@ -60,9 +60,13 @@ def _summary(found: Findings, seed: int, seconds: float, cpu: float) -> list[str
         f"mutations: {_counts(found.mutations)}",
         f"answers: {_counts(found.statuses)}",
     ]
-    if found.memory:
-        shown = " ".join(f"{size / (1 << 20):.0f}" for _, size in found.memory)
-        lines.append(f"memory, MiB: {shown}")
+    if found.footprints:
+        kept = found.footprints
+        lines += [
+            f"memory, MiB: {' '.join(f'{one.resident / (1 << 20):.0f}' for one in kept)}",
+            f"objects, thousands: {' '.join(f'{one.objects / 1000:.1f}' for one in kept)}",
+            f"blocks, thousands: {' '.join(f'{one.blocks / 1000:.0f}' for one in kept)}",
+        ]
     lines.append(f"findings: {len(found.problems)}")
     lines += [f"- {problem}" for problem in found.problems]
     return lines

@@ -13,8 +13,9 @@ from random import Random
 
 from bench.fuzz.answers import BadAnswer, read_answers
 from bench.fuzz.corpus import SEEDS, TOKEN
+from bench.fuzz.growth import SAMPLES, Footprint, footprint, growth
 from bench.fuzz.mutations import mutated, pieces
-from bench.fuzz.target import SWITCHED, Target, settled_memory
+from bench.fuzz.target import SWITCHED, Target
 
 # How a client behaves once it has sent everything.
 _STAYS, _FINISHES, _BREAKS_OFF = "stays", "finishes", "breaks off"
@@ -22,9 +23,8 @@ _ENDINGS = (_STAYS,) * 3 + (_FINISHES,) * 6 + (_BREAKS_OFF,)
 _PATIENCE_SECONDS = 300.0  # a connection that is open for longer hangs; every bound is far shorter
 _MOST_FINDINGS = 20
 _LATE_SECONDS = 0.2  # below the idle time-out of the target
-_SAMPLES = 20
 _EVERY_SOCKET = 20  # one case of so many goes through a real socket
-GROWTH_BYTES = 16 << 20
+_ADDRESSES = 4096  # so that what the gateway keeps of each comes to an end
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Findings:
     endings: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     mutations: Counter[str] = field(default_factory=Counter)
-    memory: list[tuple[int, int]] = field(default_factory=list)  # cases so far, bytes
+    footprints: list[Footprint] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def report(self, case: Case, problem: str) -> None:
@@ -70,11 +70,12 @@ def make_case(seed: int, number: int, token: bytes) -> Case:
     origin = chance.choice(list(SEEDS))
     data, names = mutated(SEEDS[origin][0], chance, corpus)
     data = data.replace(TOKEN, token)
-    # Most come from an address of their own; some share a network, and meet its limits.
-    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    # Most come from an address that is theirs for a while; some share a network and its limits.
+    one = number % _ADDRESSES
+    address = f"10.0.{one >> 8}.{one & 255}"
     if number % _EVERY_SOCKET == 0:
         # Any address of this machine's own network may be the source of a connection.
-        address = f"127.{1 + (number >> 16) % 254}.{number >> 8 & 255}.{number % 254 + 1}"
+        address = f"127.1.{one >> 8}.{one % 254 + 1}"
     elif chance.random() < 0.1:
         address = f"2001:db8::{number & 0xFFFF:x}"
     ending = chance.choice(_ENDINGS)
@@ -98,7 +99,7 @@ async def hunt(
     end = time.monotonic() + seconds
     found = Findings()
     numbers = count(first)
-    step = max(1, requests // _SAMPLES)
+    step = max(1, requests // SAMPLES)
     await run_case(target, make_case(seed, first, target.token), Findings())
     tasks = len(asyncio.all_tasks())
 
@@ -108,7 +109,7 @@ async def hunt(
                 break
             found.cases += 1
             if found.cases % step == 0:
-                found.memory.append((found.cases, settled_memory()))
+                found.footprints.append(footprint(found.cases))
             await run_case(target, make_case(seed, next(numbers), target.token), found)
 
     async with asyncio.TaskGroup() as group:
@@ -224,8 +225,4 @@ async def _settle(target: Target, tasks: int, found: Findings) -> None:
         found.problems.append(
             f"left over: {target.leftovers()}, {len(asyncio.all_tasks())} tasks, {tasks} before"
         )
-    # The first half fills caches of bounded size; what grows in the second does not stop.
-    if len(found.memory) >= _SAMPLES and found.cases >= 100_000:
-        middle = found.memory[len(found.memory) // 2][1]
-        if found.memory[-1][1] - middle > GROWTH_BYTES:
-            found.problems.append(f"memory grows: {found.memory}")
+    found.problems += growth(found.footprints)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from bench.fuzz.answers import BadAnswer, read_answers
 from bench.fuzz.corpus import SEEDS, TOKEN
+from bench.fuzz.growth import Footprint, footprint, growth
 from bench.fuzz.hunt import Case, Findings, hunt, make_case, run_case
 from bench.fuzz.mutations import mutated
 from bench.fuzz.target import target
@@ -171,3 +172,34 @@ def test_the_oracle_sees_bad_answers(case: str) -> None:
     assert [answer.status for answer in read_answers(OK + OK, heads=False, cut=False)] == [200] * 2
     with pytest.raises(BadAnswer):
         read_answers(BAD_STREAMS[case], heads=False, cut=False)
+
+
+def grown(objects: float, blocks: float, resident: float) -> list[str]:
+    """What is found in 200 000 cases that keep so much each, on top of tables that fill up."""
+    return growth(
+        [
+            Footprint(
+                cases,
+                90_000 + int(objects * cases),
+                300_000 + min(cases, 40_000) + int(blocks * cases),
+                (80 << 20) + int(resident * cases),
+            )
+            for cases in range(10_000, 210_000, 10_000)
+        ]
+    )
+
+
+def test_growth_is_found_by_what_is_counted() -> None:
+    assert grown(0, 0, 0) == []
+    assert grown(0.001, 0, 10) == []
+    assert grown(0.05, 0, 0) == ["objects grew by 2500 in 50000 cases"]
+    assert grown(0, 1, 0) == ["blocks grew by 50000 in 50000 cases"]
+    assert grown(0, 0, 200) == ["resident grew by 10000000 in 50000 cases"]
+
+
+def test_what_is_counted_is_what_is_kept() -> None:
+    before = footprint(0)
+    kept = [[number] for number in range(10_000)]
+    after = footprint(1)
+    assert after.objects - before.objects >= len(kept)
+    assert after.blocks - before.blocks >= len(kept)

@@ -1,7 +1,7 @@
 """What is measured, in which order; each group adds its figures to the report."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,13 +54,13 @@ class Bench:
         group: str,
         subject: str,
         case: str,
-        request: Request,
+        requests: Sequence[Request],
         connections: int,
         processes: Mapping[str, int],
     ) -> Figure:
-        """Loads the subject and reads what its processes used meanwhile."""
+        """Loads the subject with requests in turn and reads what its processes used meanwhile."""
         before = {name: cpu_seconds(pid) for name, pid in processes.items()}
-        served = self.clients.load(request, connections, self.seconds)
+        served = self.clients.load(requests, connections, self.seconds)
         used = {name: cpu_seconds(pid) - before[name] for name, pid in processes.items()}
         return Figure(
             group,
@@ -74,10 +74,10 @@ class Bench:
             {name: resident_bytes(pid) / _MIB for name, pid in processes.items()},
         )
 
-    def warm_up(self, request: Request) -> None:
+    def warm_up(self, requests: Sequence[Request]) -> None:
         """Lets connections, caches and pools come into being before anything counts."""
         if not self.quick:
-            self.clients.load(request, USUAL, 1)
+            self.clients.load(requests, USUAL, 1)
 
 
 def measure_doors(bench: Bench) -> None:
@@ -107,7 +107,8 @@ def measure_doors(bench: Bench) -> None:
 def _by_turns(bench: Bench, always: list[Door], usually: list[Door]) -> None:
     """Measures the doors; those of `usually` with the usual number of connections only."""
     everything = [*always, *usually]
-    requests = {door.name: Request(door.url, headers=bench.identity.headers) for door in everything}
+    headers = bench.identity.headers
+    requests = {door.name: [Request(door.url, headers=headers)] for door in everything}
     for door in everything:
         bench.warm_up(requests[door.name])
     for connections in bench.connections:
@@ -173,24 +174,24 @@ def measure_whole(bench: Bench, rival: Path | None) -> None:
             return
         with running_rival(rival, name, system.data, bench.identity, bench.cores.measured) as other:
             processes = {"fastapi": other.process_id, "postgres": system.pids["postgres"]}
-            for case, request in other.requests.items():
-                bench.warm_up(request)
+            for case, requests in other.cases.items():
+                bench.warm_up(requests)
                 bench.report.figures.append(
-                    bench.measure(WHOLE, name, case, request, USUAL, processes)
+                    bench.measure(WHOLE, name, case, requests, USUAL, processes)
                 )
 
 
 def _measure_system(bench: Bench, system: System) -> None:
-    for case, request in system.requests.items():
+    for case, requests in system.cases.items():
         login = case == "login"
         serving = "auth" if login else "tasks"
         processes = {name: system.pids[name] for name in ("gateway", serving, "postgres")}
         if not login:
-            bench.warm_up(request)
+            bench.warm_up(requests)
         counts: tuple[int, ...] = (_LOGINS_AT_ONCE,) if login else (USUAL,)
         if case == "GET one":
             counts = tuple(count for count in bench.connections if count <= _MOST_WHOLE)
         for connections in counts:
             bench.report.figures.append(
-                bench.measure(WHOLE, TASKLANE, case, request, connections, processes)
+                bench.measure(WHOLE, TASKLANE, case, requests, connections, processes)
             )

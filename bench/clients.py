@@ -5,16 +5,24 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load import Served
+from bench.load import Served, write_requests
 from bench.machine import version_of
 from bench.open_loop import Latency
 from bench.processes import ROOT, NotMeasured, python
 from bench.wire import Request
 
 _PATIENCE_SECONDS = 60.0
+_IN_TURN = """
+local at = 0
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +38,13 @@ class Clients:
         """What makes the closed-loop load."""
         return f"wrk {version_of('wrk', '-v')}" if self.with_wrk else "the client of bench/"
 
-    def load(self, request: Request, connections: int, seconds: int) -> Served:
-        """Keeps `connections` busy for `seconds`."""
+    def load(self, requests: Sequence[Request], connections: int, seconds: int) -> Served:
+        """Keeps `connections` busy for `seconds`: they send the requests to one server in turn."""
         if self.with_wrk:
-            return self._wrk(request, connections, seconds)
-        command = python("bench.load", *_options(request, seconds))
+            return self._wrk(requests, connections, seconds)
+        walk = self.folder / "walk.json"
+        write_requests(walk, requests)
+        command = python("bench.load", *_options(requests[0], seconds), "--walk", str(walk))
         text = self._run([*command, "--connections", str(connections)], seconds)
         return Served(**json.loads(text))
 
@@ -43,17 +53,14 @@ class Clients:
         command = python("bench.open_loop", *_options(request, seconds))
         return Latency(**json.loads(self._run([*command, "--rate", str(rate)], seconds)))
 
-    def _wrk(self, request: Request, connections: int, seconds: int) -> Served:
-        script = self.folder / "request.lua"
-        lines = [f"wrk.method = {_lua(request.method)}"]
-        lines += [
-            f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in request.headers.items()
-        ]
-        if request.body:
-            lines.append(f"wrk.body = {_lua(request.body)}")
-        script.write_text("\n".join(lines) + "\n")
+    def _wrk(self, requests: Sequence[Request], connections: int, seconds: int) -> Served:
+        script = self.folder / "requests.lua"
+        lines = ["local requests = {}"]
+        for at, request in enumerate(requests, 1):
+            lines.append(f"requests[{at}] = {_lua(request.encode().decode())}")
+        script.write_text("\n".join([*lines, _IN_TURN]))
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
-        return read_wrk(self._run([*command, request.url], seconds))
+        return read_wrk(self._run([*command, requests[0].url], seconds))
 
     def _run(self, command: list[str], seconds: int) -> str:
         before = os.sched_getaffinity(0)

@@ -10,7 +10,10 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle
+from pathlib import Path
 
 import uvloop
 
@@ -29,11 +32,14 @@ class Served:
 
 
 class Load:
-    """So many connections that keep one server busy until the time is up."""
+    """So many connections that keep one server busy until the time is up.
 
-    def __init__(self, request: Request, connections: int) -> None:
-        self._address = request.address
-        self._bytes = request.encode()
+    They send the requests in turn, and after the last one the first again.
+    """
+
+    def __init__(self, requests: Sequence[Request], connections: int) -> None:
+        self._address = requests[0].address
+        self._requests_to_send = cycle([request.encode() for request in requests])
         self._connections = connections
         self._open: set[Connection] = set()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -65,7 +71,7 @@ class Load:
             with contextlib.suppress(OSError):
                 connection = await Connection.open(self._address, self._done)
                 self._open.add(connection)
-                connection.send(self._bytes)
+                connection.send(next(self._requests_to_send))
                 return
             self._errors += 1
             # A server that refuses connections is not asked in a tight loop.
@@ -79,7 +85,7 @@ class Load:
         if not self._running:
             return
         if connection.usable:
-            connection.send(self._bytes)
+            connection.send(next(self._requests_to_send))
             return
         self._open.discard(connection)
         self._connect()
@@ -99,13 +105,22 @@ def request_of(options: argparse.Namespace) -> Request:
     return Request(options.url, options.method, json.loads(options.headers), options.body)
 
 
+def write_requests(file: Path, requests: Sequence[Request]) -> None:
+    """Writes requests for `--walk`."""
+    file.write_text(json.dumps([asdict(request) for request in requests]))
+
+
 def main() -> None:
     """Prints what was served as JSON."""
     parser = argparse.ArgumentParser(prog="bench.load", description=__doc__)
     request_options(parser)
     parser.add_argument("--connections", type=int, required=True)
+    parser.add_argument("--walk", type=Path, help="a JSON file of requests to send instead")
     options = parser.parse_args()
-    load = Load(request_of(options), options.connections)
+    requests = [request_of(options)]
+    if options.walk:
+        requests = [Request(**fields) for fields in json.loads(options.walk.read_text())]
+    load = Load(requests, options.connections)
     served = uvloop.run(load.run(options.seconds))
     json.dump(asdict(served), sys.stdout)
 

@@ -5,29 +5,46 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from bench.doors import LIMITS
 from bench.processes import NotMeasured, await_status, python, started
+from bench.walks import OWNERS, TASKS_EACH, Owner, task, walks
 from bench.wire import Request
 from deploy.local.plan import PORTS
 
 TASKS = 200
+_BULK = 50
 _START_SECONDS = 90.0
 _JSON = {"Content-Type": "application/json"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class System:
-    """A running system; `pids` by process name, `requests` by what they do."""
+    """A running system; `pids` by process name, `requests` by what they do.
+
+    `cases` are those and the ones that differ from request to request.
+    """
 
     data: Path
+    url: str
     pids: dict[str, int]
     requests: dict[str, Request]
+
+    @cached_property
+    def cases(self) -> dict[str, Sequence[Request]]:
+        """What is measured, by what it does; makes the tasks that it is about."""
+        api = f"{self.url}/api/v2"
+        owners = [_owner(api) for _ in range(OWNERS)]
+        return {
+            **{case: [request] for case, request in self.requests.items()},
+            **walks(f"{api}/tasks", owners),
+        }
 
 
 @contextlib.contextmanager
@@ -49,22 +66,14 @@ def running_system(
     log = folder / "system.log"
     with started(python("deploy.local"), cores, log, environment):
         state = _await_state(folder / "data" / "run.json", log)
-        requests = prepare(str(state["url"]))
-        yield System(folder / "data", state["processes"], requests)
+        url = str(state["url"])
+        yield System(folder / "data", url, state["processes"], prepare(url))
 
 
 def prepare(url: str) -> dict[str, Request]:
     """Registers a user, makes his tasks, and returns the requests that are measured."""
     api = f"{url}/api/v2"
-    account = {
-        "name": "Bench",
-        "email": f"bench-{secrets.token_hex(6)}@example.com",
-        "password": secrets.token_urlsafe(18),
-    }
-    call("POST", f"{api}/auth/register", account, {})
-    login = {name: account[name] for name in ("email", "password")}
-    token = call("POST", f"{api}/auth/login", login, {})["access_token"]
-    mine = {"Authorization": f"Bearer {token}"}
+    login, mine = _account(api)
     made = [call("POST", f"{api}/tasks", task(number), mine) for number in range(TASKS)]
     body = json.dumps(task(TASKS))
     return {
@@ -75,13 +84,24 @@ def prepare(url: str) -> dict[str, Request]:
     }
 
 
-def task(number: int) -> dict[str, object]:
-    """The input of one task, of ordinary size."""
-    return {
-        "title": f"Measure what request {number} costs",
-        "description": "Compare the figures of two versions before and after a change. " * 3,
-        "priority": number % 5 + 1,
+def _account(api: str) -> tuple[dict[str, str], dict[str, str]]:
+    """A new user: what he logs in with, and what his requests carry."""
+    login = {
+        "email": f"bench-{secrets.token_hex(6)}@example.com",
+        "password": secrets.token_urlsafe(18),
     }
+    made = call("POST", f"{api}/auth/register", {"name": "Bench", **login}, {})
+    return login, {"Authorization": f"Bearer {made['access_token']}"}
+
+
+def _owner(api: str) -> Owner:
+    _, headers = _account(api)
+    ids: list[str] = []
+    while len(ids) < TASKS_EACH:
+        tasks = [task(number) for number in range(len(ids), min(TASKS_EACH, len(ids) + _BULK))]
+        made = call("POST", f"{api}/tasks/bulk", {"mode": "atomic", "tasks": tasks}, headers)
+        ids += [one["task"]["id"] for one in made["results"]]
+    return Owner(headers, ids)
 
 
 def _await_state(path: Path, log: Path) -> dict[str, Any]:

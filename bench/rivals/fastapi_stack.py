@@ -3,14 +3,16 @@
 import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.identity import Identity
 from bench.processes import await_status, free_port, started
-from bench.system import TASKS, call, task
+from bench.system import TASKS, call
+from bench.walks import OWNERS, TASKS_EACH, Owner, task, walks
 from bench.wire import Request
 from deploy.local.postgres import Place, create_databases
 
@@ -20,11 +22,11 @@ _NEEDED = "fastapi, uvicorn, sqlalchemy, asyncpg, jose, slowapi"
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """The running process and the requests that are measured."""
+    """The running process, and the requests that are measured by what they do."""
 
     name: str
     process_id: int
-    requests: dict[str, Request]
+    cases: dict[str, Sequence[Request]]
 
 
 def versions(interpreter: Path) -> str | None:
@@ -62,13 +64,20 @@ def running_rival(
         yield Rival(name, process_id, _prepare(root, identity))
 
 
-def _prepare(root: str, identity: Identity) -> dict[str, Request]:
-    made = [
-        call("POST", f"{root}/tasks", task(number), identity.headers) for number in range(TASKS)
-    ]
+def _prepare(root: str, identity: Identity) -> dict[str, Sequence[Request]]:
+    tasks = f"{root}/tasks"
+    made = _ids(tasks, identity.headers, TASKS)
     json_headers = {**identity.headers, "Content-Type": "application/json"}
+    subjects = [str(uuid.uuid4()) for _ in range(OWNERS)]
+    bearers = [{"Authorization": f"Bearer {identity.token_of(subject)}"} for subject in subjects]
+    owners = [Owner(headers, _ids(tasks, headers, TASKS_EACH)) for headers in bearers]
     return {
-        "GET one": Request(f"{root}/tasks/{made[0]['id']}", headers=identity.headers),
-        "list of 20": Request(f"{root}/tasks?page_size=20", headers=identity.headers),
-        "create": Request(f"{root}/tasks", "POST", json_headers, json.dumps(task(TASKS))),
+        "GET one": [Request(f"{tasks}/{made[0]}", headers=identity.headers)],
+        "list of 20": [Request(f"{tasks}?page_size=20", headers=identity.headers)],
+        "create": [Request(tasks, "POST", json_headers, json.dumps(task(TASKS)))],
+        **walks(tasks, owners),
     }
+
+
+def _ids(tasks: str, headers: dict[str, str], number: int) -> list[str]:
+    return [str(call("POST", tasks, task(at), headers)["id"]) for at in range(number)]

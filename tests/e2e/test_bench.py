@@ -30,6 +30,10 @@ def test_every_case_is_measured(tmp_path: Path) -> None:
         ("whole path", "list of 20"),
         ("whole path", "create"),
         ("whole path", "login"),
+        ("whole path", "GET one of 1 000"),
+        ("whole path", "list, 10 owners"),
+        ("whole path", "9 lists, 1 create"),
+        ("whole path", "create, 10 owners"),
     }
     for figure in figures:
         assert figure["requests"] > 0

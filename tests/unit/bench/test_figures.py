@@ -104,7 +104,7 @@ class TwiceGood(asyncio.Protocol):
 async def test_both_clients_count_every_answer_that_is_not_good() -> None:
     server = await asyncio.get_running_loop().create_server(TwiceGood, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    served = await Load(Request(url), 1).run(0.2)
+    served = await Load([Request(url)], 1).run(0.2)
     assert served.requests > served.errors > 0
     latency = await OpenLoop(Request(url), 200).run(0.3)
     assert latency.errors > 0
@@ -115,6 +115,6 @@ async def test_both_clients_count_every_answer_that_is_not_good() -> None:
 
 
 async def test_a_server_that_is_not_there_is_an_error_and_not_a_hang() -> None:
-    served = await Load(Request("http://127.0.0.1:9/"), 2).run(0.1)
+    served = await Load([Request("http://127.0.0.1:9/")], 2).run(0.1)
     assert served.requests == 0
     assert served.errors > 0

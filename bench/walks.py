@@ -49,8 +49,8 @@ def walks(tasks_url: str, owners: Sequence[Owner]) -> dict[str, tuple[Request, .
             for at in range(TASKS_EACH)
             for owner in owners
         ),
-        "list, 10 owners": lists,
-        "9 lists, 1 create": tuple(
+        "list of 10 owners": lists,
+        "9 lists and 1 create": tuple(
             request
             for turn in range(len(lists))
             for request in (
@@ -58,7 +58,7 @@ def walks(tasks_url: str, owners: Sequence[Owner]) -> dict[str, tuple[Request, .
                 *(lists[(turn * _LISTS + at) % len(lists)] for at in range(_LISTS)),
             )
         ),
-        "create, 10 owners": creates,
+        "create by 10 owners": creates,
     }
 
 

@@ -27,8 +27,9 @@ from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import WebhookRepository
 from services.tasks.routes import ENDPOINTS
 from services.tasks.settings import Settings
+from services.tasks.usecases.creations import Creations
 from services.tasks.usecases.lists import CURSORS, revisions
-from services.tasks.usecases.tasks import creator, finder
+from services.tasks.usecases.tasks import finder
 from shared.app import Resource, Service, serve
 from shared.database import Database, Store
 from shared.health import Check, Health
@@ -101,7 +102,7 @@ def _database(database: Database) -> Resource:
             await database.require_revision(head(MIGRATIONS), MIGRATE_COMMAND)
             app[keys.TASKS] = Store(database, TaskRepository)
             app[keys.FINDER] = finder(app[keys.TASKS])
-            app[keys.CREATOR] = creator(app[keys.TASKS])
+            app[keys.CREATIONS] = Creations(app[keys.TASKS])
             app[keys.LISTS] = Store(database, partial(TaskLists, counts=Counts()))
             app[keys.ANSWERS] = Store(database, AnswerRepository)
             app[keys.TRASH] = Store(database, TrashRepository)

@@ -31,9 +31,9 @@ def test_every_case_is_measured(tmp_path: Path) -> None:
         ("whole path", "create"),
         ("whole path", "login"),
         ("whole path", "GET one of 1 000"),
-        ("whole path", "list, 10 owners"),
-        ("whole path", "9 lists, 1 create"),
-        ("whole path", "create, 10 owners"),
+        ("whole path", "list of 10 owners"),
+        ("whole path", "9 lists and 1 create"),
+        ("whole path", "create by 10 owners"),
     }
     for figure in figures:
         assert figure["requests"] > 0

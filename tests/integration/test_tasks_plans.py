@@ -131,6 +131,7 @@ async def write_tasks(connection: Any) -> None:
     await tasks.take_turn(OWNER)
     await tasks.take_turn(NOBODY)
     await tasks.create(OWNER, [Change.of(None, fresh()), Change.of(None, fresh())])
+    assert await tasks.create_unhindered([Change.of(None, fresh())]) == {OWNER}
     made = fresh(labels=["a"])
     await tasks.add_all([made])
     await tasks.record(OWNER, [Change.of(None, made)])

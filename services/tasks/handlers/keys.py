@@ -15,17 +15,17 @@ from services.tasks.repository.lists import TaskLists
 from services.tasks.repository.tasks import TaskRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import WebhookRepository
+from services.tasks.usecases.creations import Creations
 from services.tasks.usecases.lists import Revisions
-from services.tasks.usecases.tasks import Creator, Finder
+from services.tasks.usecases.tasks import Finder
 from shared.batches import Batches
 from shared.database import Store
-from shared.groups import Groups
 from shared.sealing import SealingKeys
 
 ANSWERS: web.AppKey[Store[AnswerRepository]] = web.AppKey("answers", Store)
 TASKS: web.AppKey[Store[TaskRepository]] = web.AppKey("tasks", Store)
 LISTS: web.AppKey[Store[TaskLists]] = web.AppKey("lists", Store)
-CREATOR: web.AppKey[Creator] = web.AppKey("creator", Groups)
+CREATIONS: web.AppKey[Creations] = web.AppKey("creations", Creations)
 FINDER: web.AppKey[Finder] = web.AppKey("finder", Batches)
 FEED: web.AppKey[Store[FeedRepository]] = web.AppKey("feed", Store)
 IMPORTS: web.AppKey[Store[ImportRepository]] = web.AppKey("imports", Store)

@@ -8,7 +8,7 @@ from aiohttp import web
 from marshmallow import ValidationError
 
 from services.tasks.domain import NEWEST_FIRST
-from services.tasks.handlers.keys import CREATOR, FINDER, LISTS, TASKS
+from services.tasks.handlers.keys import CREATIONS, FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
 from services.tasks.handlers.remembered import REVISION
 from services.tasks.schemas.v1 import NewTask
@@ -44,7 +44,7 @@ async def list_tasks(request: web.Request, given: Given) -> Reply:
 
 async def create_task(request: web.Request, given: Given) -> Reply:
     task = await tasks.create_task(
-        request.app[TASKS], request.app[CREATOR], owner_of(request, given), given.body
+        request.app[TASKS], request.app[CREATIONS], owner_of(request, given), given.body
     )
     return Reply(
         {"task": task, "message": "Task created"},

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from services.tasks.domain import NEWEST_FIRST, CursorRefused, Task
 from services.tasks.handlers.conditional import if_match, none_match, validators
-from services.tasks.handlers.keys import CREATOR, FINDER, LISTS, TASKS
+from services.tasks.handlers.keys import CREATIONS, FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
 from services.tasks.handlers.pages import page_links
 from services.tasks.handlers.remembered import REVISION
@@ -56,7 +56,7 @@ async def _walk(request: web.Request, given: Given) -> Reply:
 
 async def create_task(request: web.Request, given: Given) -> Reply:
     task = await tasks.create_task(
-        request.app[TASKS], request.app[CREATOR], owner_of(request, given), given.body
+        request.app[TASKS], request.app[CREATIONS], owner_of(request, given), given.body
     )
     location = f"{PUBLIC_PREFIX}/v2/tasks/{task.id}"
     return Reply(task, headers={**validators(task), "Location": location})

@@ -10,6 +10,7 @@ import asyncpg
 
 from services.tasks.changes import CREATED, Change
 from services.tasks.domain import MAX_LEVELS, ExternalIdTaken, Task
+from services.tasks.repository.creations import create_unhindered
 from services.tasks.repository.feed import QUEUE, record, shown, take_turn
 from services.tasks.repository.rows import COLUMNS, copy_tasks, task_of, tasks_of
 from shared.database import Connection
@@ -118,6 +119,13 @@ class TaskRepository:
         ids = [creation.id for creation in creations]
         try:
             await self._connection.execute(_CREATE, owner_id, len(ids), completed, tasks, ids)
+        except asyncpg.UniqueViolationError as error:
+            raise ExternalIdTaken from error
+
+    async def create_unhindered(self, creations: Sequence[Change]) -> set[UUID]:
+        """As `creations.create_unhindered`. Raises ExternalIdTaken."""
+        try:
+            return await create_unhindered(self._connection, creations)
         except asyncpg.UniqueViolationError as error:
             raise ExternalIdTaken from error
 

@@ -16,14 +16,13 @@ from services.tasks.domain import (
     new_task,
 )
 from services.tasks.repository.tasks import TaskRepository
+from services.tasks.usecases.creations import Creations
 from shared.batches import Batches
 from shared.clock import utc_now
 from shared.database import Store
-from shared.groups import Groups
 
 Tasks = Store[TaskRepository]
 Finder = Batches[UUID, Task]
-Creator = Groups[UUID, Change]
 
 # Whether a task is in the state that the caller expects; it is given the present entity tag.
 Expectation = Callable[[str], bool]
@@ -34,24 +33,14 @@ def whatever(_etag: str) -> bool:
     return True
 
 
-def creator(tasks: Tasks) -> Creator:
-    """Stores new tasks; those of one owner that would wait for each other go together."""
-
-    async def store(owner_id: UUID, creations: Sequence[Change]) -> None:
-        async with tasks.read() as repository:
-            await repository.create(owner_id, creations)
-
-    return Groups(store)
-
-
 async def create_task(
-    tasks: Tasks, creator: Creator, owner_id: UUID, fields: Mapping[str, Any]
+    tasks: Tasks, creations: Creations, owner_id: UUID, fields: Mapping[str, Any]
 ) -> Task:
     """Raises ParentRefused and ExternalIdTaken."""
     task = new_task(owner_id, fields, utc_now())
     creation = Change.of(None, task)
     if task.parent_id is None and not tasks.is_joined:
-        await creator.do(owner_id, creation)
+        await creations.add(creation)
         return task
     async with tasks.begin() as repository:
         if task.parent_id is not None:

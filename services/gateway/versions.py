@@ -68,10 +68,10 @@ class Versions:
         """
         if not is_api(exchange.path):
             return
-        version, signal = exchange.resolved = self._resolve(exchange)
+        version, _ = exchange.resolved = self._resolve(exchange)
         self.seen(exchange.resolved).count += 1
         phase = self.phase(version)
-        self._announce(exchange, version, phase, in_url=signal == "url")
+        self._announce(exchange, version, phase)
         if phase.status is Status.RETIRED or phase.brownout_end is not None:
             raise self._retired(version, phase)
 
@@ -79,9 +79,8 @@ class Versions:
         """Names a version on an answer that comes before, or instead of, a resolved one."""
         if exchange.api_version is None and is_api(exchange.path):
             named = exchange.url_version
-            in_url = named is not None and named in self._versions
-            version = named if named is not None and in_url else self._default
-            self._announce(exchange, version, self.phase(version), in_url=in_url)
+            version = named if named is not None and named in self._versions else self._default
+            self._announce(exchange, version, self.phase(version))
 
     def phase(self, version: str) -> Phase:
         """The state of `version` at this moment."""
@@ -117,11 +116,11 @@ class Versions:
     def _supported(self) -> list[str]:
         return [name for name in self._versions if self.phase(name).status is not Status.RETIRED]
 
-    def _announce(self, exchange: Exchange, version: str, phase: Phase, *, in_url: bool) -> None:
+    def _announce(self, exchange: Exchange, version: str, phase: Phase) -> None:
         exchange.api_version = version
         exchange.answer_headers += phase.headers
-        if not in_url:
-            exchange.vary = join_vary(exchange.vary, b"Accept, API-Version")
+        # Where the URL names the version too: a header that names another makes the answer a 400.
+        exchange.vary = join_vary(exchange.vary, b"Accept, API-Version")
 
     def _retired(self, version: str, phase: Phase) -> VersionRetired:
         details: dict[str, object] = {"supported": self._supported()}

@@ -155,6 +155,11 @@ class Exchange:
         """All values of header `name` (lower case), in the order sent."""
         return [value for key, value in self.headers if key == name]
 
+    def drop(self, name: bytes) -> None:
+        """Goes on as if header `name` (lower case) had not been sent."""
+        self.headers = [field for field in self.headers if field[0] != name]
+        self.fields = dict(reversed(self.headers))
+
     @property
     def accept(self) -> str | None:
         """The first Accept header."""

@@ -75,8 +75,8 @@ class IdentityStage:
         Where `access` is none no credential is looked at.
 
         Raises BadRequest for several credentials, Unauthorized for a missing one, InvalidToken for
-        a bad or revoked one, optional access or not, and ServiceUnavailable when no key was ever
-        fetched or nobody can tell what is revoked.
+        a bad or revoked one, optional access or not but for a login, and ServiceUnavailable when no
+        key was ever fetched or nobody can tell what is revoked.
         """
         if access is Access.NONE:
             return
@@ -87,11 +87,17 @@ class IdentityStage:
             token = text[7:] if text.startswith("Bearer ") else bearer_token(text)
             principal = self._verifier.cached(token)
             self._lookups.add(_MISS if principal is None else _HIT)
-            if principal is None:
-                principal = await self._verifier.verify(bearer_token(text))
-            self._revoked.check()
-            if self._revoked.covers(principal):
-                raise InvalidToken
+            try:
+                if principal is None:
+                    principal = await self._verifier.verify(bearer_token(text))
+                self._revoked.check()
+                if self._revoked.covers(principal):
+                    raise InvalidToken
+            except InvalidToken:
+                if exchange.service_path not in LOGIN_PATHS:
+                    raise
+                exchange.drop(b"authorization")
+                return
             exchange.principal = principal
         elif b"x-api-key" in exchange.fields:
             self._revoked.check()

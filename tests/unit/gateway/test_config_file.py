@@ -58,6 +58,8 @@ def test_the_shipped_file_holds_the_contract() -> None:
     assert access["/auth"] is Access.OPTIONAL
     assert access["/tasks"] is access["/users"] is access["/webhooks"] is Access.REQUIRED
     assert access["/.well-known/jwks.json"] is Access.NONE
+    # With an access token that has expired one gets a new one there.
+    assert access["/auth/register"] is access["/auth/refresh"] is Access.NONE
     bodies = {route.prefix: route.max_body for route in config.routes}
     assert (bodies["/tasks"], bodies["/tasks/import"]) == (1_048_576, 67_108_864)
 

@@ -99,6 +99,19 @@ async def test_anonymous_where_identity_is_optional(
     assert request.principal is None
 
 
+@pytest.mark.parametrize("path", ["/auth/login", "/auth/session-login"])
+async def test_a_token_that_has_ended_is_no_obstacle_at_a_login(
+    stage: IdentityStage, path: str
+) -> None:
+    request = exchange(headers={"authorization": "Bearer junk", "accept": "*/*"})
+    request.service_path = path
+    await stage.establish(request, Access.OPTIONAL)
+    assert request.principal is None
+    assert request.header_values(b"authorization") == []
+    assert request.header(b"authorization") is None
+    assert request.header(b"accept") == b"*/*"
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"authorization": "Bearer junk"}, {"authorization": ["a", "b"], "x_api_key": "k"}],

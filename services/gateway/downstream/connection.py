@@ -8,7 +8,7 @@ from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, cast
 
 from services.gateway.downstream.departure import Departure
-from services.gateway.downstream.grammar import hopeless
+from services.gateway.downstream.grammar import asked, hopeless
 from services.gateway.downstream.head import NO_FIELDS, BadHead, RequestHead
 from services.gateway.downstream.pace import NEVER, WriteWatch, next_deadline
 from services.gateway.downstream.turn import Turn
@@ -329,7 +329,7 @@ class ClientConnection(asyncio.Protocol):
         self, error: ApiError, bad: BadHead | None = None, outcome: str = "malformed"
     ) -> None:
         """Answers a request that never became one, and closes."""
-        head = bad.head if bad else RequestHead("-", "-", "", NO_FIELDS)
+        head = bad.head if bad else RequestHead(*asked(self._buffer), "", NO_FIELDS)
         turn = self._begin_turn(head)
         turn.exchange.outcome = outcome
         turn.keep_alive = False

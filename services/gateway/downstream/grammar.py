@@ -21,6 +21,8 @@ FIELDS = re.compile(rb"(?:\r\n" + _NAME + rb":[\t\x20-\x7e\x80-\xff]*+)*+\r\n\r\
 
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([^ ]++) (HTTP/[0-9]\.[0-9])")
 _BEGINNING = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
+# Of a head that is refused unread: what it asks for, as far as that can be told.
+_ASKED = re.compile(rb"([A-Z]{1,20}) (/[\x21-\x3e\x40-\x7e]{0,1023})")
 _LINE_OVERHEAD = 64  # bytes of a request line besides its target
 _BAD_FIELD = [
     (re.compile(rb"[ \t]"), "folded header lines are not taken"),
@@ -48,6 +50,15 @@ def hopeless(beginning: bytes, max_target: int, max_head: int) -> ApiError | Non
     if broken or (beginning != b"\r" and _BEGINNING.match(beginning) is None):
         return diagnose(beginning, max_target)
     return None
+
+
+def asked(beginning: bytes) -> tuple[str, str]:
+    """Method and path of a head that begins like this, each "-" where there is none to be seen.
+
+    What answers it says so in the version that it asks for. A path is cut after 1,024 bytes.
+    """
+    match = _ASKED.match(beginning)
+    return ("-", "-") if match is None else (str(match[1], "ascii"), str(match[2], "ascii"))
 
 
 def diagnose(head: bytes, max_target: int) -> ApiError:

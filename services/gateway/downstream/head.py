@@ -13,7 +13,7 @@ from time import perf_counter
 import httptools
 
 from services.gateway.downstream import semantics
-from services.gateway.downstream.grammar import FIELDS, LINE, diagnose
+from services.gateway.downstream.grammar import FIELDS, LINE, asked, diagnose
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.downstream.target import is_authority, split_target
 from services.gateway.exchange import Exchange, Headers, Repeat
@@ -169,7 +169,7 @@ class HeadReader:
     def _read(self, head: bytes, end: int, block: bytes, known: Fields) -> RequestHead:
         line = LINE.fullmatch(head, 0, end)
         if line is None:
-            raise BadHead(diagnose(head, self._max_target))
+            raise BadHead(diagnose(head, self._max_target), *asked(head))
         method, target, path, query, minor = line.groups()
         http_1_1 = minor == b"1"
         fields = NO_FIELDS

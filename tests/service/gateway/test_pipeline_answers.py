@@ -253,3 +253,26 @@ async def test_the_documentation_needs_nobody_else(gateway: Door) -> None:
     assert answer.status == 400
     answer, _ = await gateway.get("/docs/docs.py")
     assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /api/v2/echo HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+        (b"GET /api/v2/echo?q=" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"GET /api/v2/" + b"a" * 20_000, 414),
+        (b"GET /api/v2/echo?q=\xe9 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /api/v2/echo HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", 400),
+    ],
+    ids=["long-header", "long-query", "long-path", "not-ascii", "no-colon"],
+)
+async def test_what_is_refused_unread_says_the_version_it_asked_for(
+    gateway: Door, head: bytes, status: int
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.server.port)
+    writer.write(head)
+    lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+    writer.close()
+    assert lines[0].split()[1] == str(status).encode()
+    assert b"api-version: v2" in lines
+    assert b"vary: accept, origin, api-version" in lines

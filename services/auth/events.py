@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 import structlog
@@ -25,22 +25,32 @@ class AuthEvents:
     """Counts and logs. Addresses appear as the head of a keyed hash, tokens and passwords never."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, text: str) -> Counter:
-            return Counter(name, text, ("outcome",), registry=registry)
+        def counter(name: str, text: str, values: object, label: str = "outcome") -> Counter:
+            made = Counter(name, text, (label,), registry=registry)
+            # From 0 on, or the first event would be no increase.
+            for value in get_args(values):
+                made.labels(value)
+            return made
 
-        self._logins = counter("auth_logins_total", "Logins by outcome")
-        self._registrations = counter("auth_registrations_total", "Registrations by outcome")
-        self._refreshes = counter("auth_refreshes_total", "Refreshes by outcome")
-        self._password_changes = counter("auth_password_changes_total", "Password changes")
-        self._api_keys = counter("auth_api_keys_total", "What became of API keys")
-        self._administration = counter("auth_administration_total", "Accounts administered")
+        self._logins = counter("auth_logins_total", "Logins by outcome", Login)
+        self._registrations = counter(
+            "auth_registrations_total", "Registrations by outcome", Registration
+        )
+        self._refreshes = counter("auth_refreshes_total", "Refreshes by outcome", Refresh)
+        self._password_changes = counter(
+            "auth_password_changes_total", "Password changes", PasswordChange
+        )
+        self._api_keys = counter("auth_api_keys_total", "What became of API keys", ApiKeyEvent)
+        self._administration = counter(
+            "auth_administration_total", "Accounts administered", Administration
+        )
         self._logouts = Counter("auth_logouts_total", "Logouts", registry=registry)
         self._lockouts = Counter("auth_lockouts_total", "Addresses locked", registry=registry)
-        self._limited = Counter(
+        self._limited = counter(
             "auth_spraying_refused_total",
             "Logins refused because too many accounts were failed at, by where",
-            ("scope",),
-            registry=registry,
+            Scope,
+            label="scope",
         )
 
     def login(self, outcome: Login, subject: bytes, *, user_id: UUID | None = None) -> None:

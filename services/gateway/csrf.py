@@ -35,6 +35,9 @@ class CsrfStage:
             ("reason",),
             registry=registry,
         )
+        # From 0 on, or the first refusal would be no increase.
+        for reason in ("origin", "token"):
+            self._refusals.cell((reason,))
 
     def check(self, exchange: Exchange, cors: Cors) -> None:
         """Raises CsrfFailed. To be called once the identity is known."""

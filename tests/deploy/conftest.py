@@ -8,13 +8,17 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.e2e.conftest import GENEROUS, System, running
+from tests import redis_server
+from tests.deploy.situations import CONFIG, VARIABLES, a_door
+from tests.e2e.conftest import System, running
+from tests.ports import free_port
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 OVERLAYS = ("dev", "prod")
@@ -67,19 +71,37 @@ def overlay(overlay_text: str) -> list[dict[str, Any]]:
     return [document for document in yaml.safe_load_all(overlay_text) if document]
 
 
-@pytest.fixture(scope="session")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A whole system whose metrics are read."""
-    # Its webhooks are delivered to this machine, so that there are deliveries to watch.
-    variables = {"WEBHOOKS_ALLOW_PRIVATE": "true"}
-    with running(tmp_path_factory.mktemp("watched"), GENEROUS, variables) as started:
-        yield started
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A whole system whose metrics are read, and its Redis, which may be held for a while."""
+
+    system: System
+    redis: subprocess.Popen[bytes]
 
 
 @pytest.fixture(scope="session")
-def exported(watched: System) -> dict[str, set[str]]:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """One for all tests of the metrics."""
+    program = redis_server.binary()
+    if program is None:
+        pytest.skip("no Redis on this machine that can be stopped and continued")
+    port = free_port()
+    with (
+        a_door(tmp_path_factory.mktemp("door")) as door,
+        redis_server.process(program, tmp_path_factory.mktemp("redis"), port) as redis,
+        running(
+            tmp_path_factory.mktemp("watched"),
+            CONFIG,
+            {**VARIABLES, "REDIS_URL": f"redis://127.0.0.1:{port}/0", "PUBLIC_ADDRESS": door},
+        ) as system,
+    ):
+        yield Watched(system, redis)
+
+
+@pytest.fixture(scope="session")
+def exported(watched: Watched) -> dict[str, set[str]]:
     """The names of all series that each job exports, whether or not they have samples yet."""
-    return {job: series_names(scrape(watched.address(port))) for job, port in JOBS.items()}
+    return {job: series_names(scrape(watched.system.address(port))) for job, port in JOBS.items()}
 
 
 def scrape(address: str) -> str:

@@ -132,12 +132,15 @@ def _process(command: list[str], log: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def receiver(take: Callable[[dict[str, Any]], object]) -> Iterator[str]:
-    """The address of somebody who is told by POST; `take` gets each decoded body."""
+    """The address of somebody who is told by POST; `take` gets each decoded body.
+
+    The answer is 200, or the status that the path names: `…/500`.
+    """
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             take(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
+            self.send_response(int(self.path.strip("/") or 200))
             self.send_header("Content-Length", "0")
             self.end_headers()
 

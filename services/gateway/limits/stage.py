@@ -46,6 +46,9 @@ class LimiterMetrics:
             ("mode",),
             registry=registry,
         )
+        # From 0 on, or the first of them would be no increase.
+        for mode in ("local", "open", "closed"):
+            self.without_redis.cell((mode,))
 
     def admitted(self, applied: Applied) -> tuple[Cell, ...]:
         """Where it is counted that all policies of `applied` have admitted a request."""
@@ -54,6 +57,9 @@ class LimiterMetrics:
             if len(self._admitted) >= _APPLIED_REMEMBERED:
                 # Reloads make new ones.
                 self._admitted.clear()
+            for policy in applied.policies:
+                # From 0 on, or the first refusal would be no increase.
+                self._decisions.cell(_decision(policy, refused=True))
             keys = [_decision(policy, refused=False) for policy in applied.policies]
             cells = self._admitted[applied] = tuple(map(self._decisions.cell, keys))
         return cells

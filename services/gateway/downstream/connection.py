@@ -251,8 +251,9 @@ class ClientConnection(asyncio.Protocol):
                     if not turn.intake.takes():
                         break
                     data, self._buffer = self._buffer, b""
-                    self._rate_clock(turn, len(data))
                     self._buffer = turn.feed(data)
+                    if self.turn is turn:
+                        self._rate_clock(turn, len(data))
                 elif self._state >= _LINGER:
                     self._buffer = b""
                 elif turns >= _TURNS_AT_ONCE:
@@ -266,8 +267,11 @@ class ClientConnection(asyncio.Protocol):
             self._advancing = False
 
     def _rate_clock(self, turn: Turn, size: int) -> None:
-        """A body is being waited for, and `size` bytes of it have come."""
-        if not turn.intake.paced:
+        """`size` bytes of a body have come; as long as there is more to take, it is waited for."""
+        if not turn.intake.takes() and self._half_closed:
+            # How long such a client is kept is decided already.
+            return
+        if not turn.intake.takes() or not turn.intake.paced:
             self.deadline = NEVER
             return
         deadline = self.deadline if size else NEVER

@@ -89,6 +89,36 @@ async def test_upload_at_a_fair_rate_takes_its_time(service: Service) -> None:
         assert (await client.reply()).status == 200
 
 
+@pytest.mark.parametrize("decided", ["at-once", "later"])
+@pytest.mark.parametrize("body", ["with-the-head", "after-the-head"])
+async def test_client_whose_body_is_complete_may_wait_for_a_slow_service(
+    door: Door, service: Service, body: str, decided: str
+) -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.request()
+        await conversation.reader.readexactly(4)
+        await asyncio.sleep(4 * LIMITS.rate_grace)
+        await conversation.send(OK)
+
+    async def decide(_: Exchange) -> None:
+        await asyncio.sleep(0.1)
+
+    service.talk = talk
+    if decided == "later":
+        door.policy.decide = decide
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+    async with door.client() as client:
+        if body == "with-the-head":
+            await client.send(head + b"body")
+        else:
+            await client.send(head)
+            await asyncio.sleep(0.02)
+            await client.send(b"body")
+        assert (await client.reply()).status == 200
+    await door.settled()
+    assert door.policy.outcomes == ["ok"]
+
+
 async def test_idle_connection_is_closed_without_a_word(service: Service) -> None:
     async with open_door(service, limits=replace(LIMITS, idle_timeout=0.1)) as door:
         async with door.client() as client:

@@ -23,7 +23,7 @@ from deploy.make_secrets import encryption_key
 DEPLOY = Path(__file__).resolve().parents[1]
 IMAGE = "tasklane:local"
 PREFIX = f"tasklane-pods-{secrets.token_hex(3)}"
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 300
 STORES = {
     "postgres": "postgres:17-alpine",
     "redis": "redis:7-alpine",

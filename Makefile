@@ -119,6 +119,7 @@ restore: ## put an archive back, REPLACE=yes drops what is there: make restore F
 	@test -f "$(FILE)" || { echo "make restore FILE=backups/….tar" >&2; exit 2; }
 	@# Without REPLACE only an empty system is filled, and nothing serves on an empty schema.
 	@if [ "$(REPLACE)" = yes ]; then $(COMPOSE) stop gateway worker tasks auth; fi
+	@$(COMPOSE) up --detach --wait postgres
 	@status=0; $(COMPOSE) run --rm --no-TTY --env REPLACE=$(REPLACE) \
 		--entrypoint "sh /backup/restore.sh" backup - < "$(FILE)" || status=$$?; \
 		$(COMPOSE) up --detach --wait; exit $$status

@@ -26,8 +26,7 @@ def main() -> None:
 
             upgrade(_load(DatabaseSettings).database_url, MIGRATIONS)
         case "create-admin":
-            settings = _load(AdministratorSettings)
-            create_admin(settings, email=arguments.email, name=arguments.name)
+            create_admin(_load(AdministratorSettings), email=arguments.email, name=arguments.name)
         case "audit" if arguments.task == "export":
             sys.exit(audit_command.export(_load(Settings)))
         case "audit":

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import struct
-from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, cast
 
-from services.gateway.downstream.departure import Departure
+from services.gateway.downstream.departure import Departure, reset_when_closed
 from services.gateway.downstream.grammar import asked, hopeless
 from services.gateway.downstream.head import NO_FIELDS, BadHead, RequestHead
 from services.gateway.downstream.pace import NEVER, WriteWatch, next_deadline
@@ -145,12 +143,9 @@ class ClientConnection(asyncio.Protocol):
                 # No more will ever come: not of a body, nor through a WebSocket.
                 self._close(linger=False)
                 return
+        if turn is not None and turn is self.turn:
             self._rate_clock(turn, 0)
-            wanted = turn.intake.takes() or not self._is_full
-        else:
-            if turn is not None and not self._half_closed:
-                self.deadline = NEVER
-            wanted = not self._is_full
+        wanted = not self._is_full or (self.turn is not None and self.turn.intake.takes())
         if self._transport is None or wanted == self._reading:
             return
         self._reading = wanted
@@ -179,13 +174,10 @@ class ClientConnection(asyncio.Protocol):
     def abort(self, reset: bool = False) -> None:
         """Closes at once. With `reset` the client cannot take the end of the stream for an end."""
         self._state = _CLOSED
-        transport = self._transport
-        if transport is None:
-            return
-        if reset:
-            socket = transport.get_extra_info("socket")
-            socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        if self._transport is not None:
+            if reset:
+                reset_when_closed(self._transport)
+            self._transport.abort()
 
     # What the server does.
 
@@ -268,14 +260,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _rate_clock(self, turn: Turn, size: int) -> None:
         """`size` bytes of a body have come; as long as there is more to take, it is waited for."""
-        if not turn.intake.takes() and self._half_closed:
-            # How long such a client is kept is decided already.
-            return
-        if not turn.intake.takes() or not turn.intake.paced:
+        if turn.intake.takes() and turn.intake.paced:
+            due, now = self.deadline if size else NEVER, self.server.loop.time()
+            self.deadline = next_deadline(due, size, now, self.server.limits)
+        elif turn.intake.takes() or not self._half_closed:
+            # Else it is decided already how long such a client is kept.
             self.deadline = NEVER
-            return
-        deadline = self.deadline if size else NEVER
-        self.deadline = next_deadline(deadline, size, self.server.loop.time(), self.server.limits)
 
     def _take_head(self) -> bool:
         """Begins the next turn, if its head is there; says whether it did."""

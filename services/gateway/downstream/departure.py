@@ -1,14 +1,16 @@
-"""A client that has closed its side: it waits for its answer, or it is gone.
+"""How connections end out of turn: by a reset, or because the client has closed its side.
 
-On the wire both look the same until it is sent something: who is gone resets the connection then.
-A 100 may be sent for this at any time before the answer, as whoever does not wait for one has to
-pass over it (RFC 9110 section 15.2.1).
+Such a client waits for its answer, or it is gone. On the wire both look the same until it is sent
+something: who is gone resets the connection then. A 100 may be sent for this at any time before
+the answer, as whoever does not wait for one has to pass over it (RFC 9110 section 15.2.1).
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
+import struct
+from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING
 
 from services.gateway.downstream.limits import ServerLimits
@@ -56,3 +58,9 @@ class Departure:
         self._silent = 0 if reads_on else self._silent + 1
         longest = self._limits.rate_grace / self._limits.half_close_grace
         return self._silent >= max(2, longest)
+
+
+def reset_when_closed(transport: asyncio.Transport) -> None:
+    """Lets the client see a reset in place of the end of the stream."""
+    socket = transport.get_extra_info("socket")
+    socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -33,7 +34,7 @@ ANSWERS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
 }
 
 
-def speaks(parts: tuple[bytes, ...], pause: float):
+def speaks(parts: tuple[bytes, ...], pause: float) -> Callable[[Conversation], Awaitable[None]]:
     async def talk(conversation: Conversation) -> None:
         await conversation.request()
         for part in parts:

@@ -71,7 +71,7 @@ class Route:
     `versioned` routes live below /api/vN and reach the upstream as /vN...; others keep their path.
     `templates` and `target_prefixes` hold, by version name (or "" where there is none), the
     metrics label and what goes before the service path on the way to the upstream. With
-    `compress` large answers are gzipped for who asks; with `cache` public ones are kept for all.
+    `compress` large answers are compressed for who asks; with `cache` public ones are kept for all.
     """
 
     prefix: str

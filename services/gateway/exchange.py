@@ -14,7 +14,7 @@ from shared.errors import ApiError
 
 if TYPE_CHECKING:
     from services.gateway.cache.stage import Visit
-    from services.gateway.compress import GzipStream
+    from services.gateway.compress import Encoder
     from services.gateway.config import Route
     from services.gateway.upstream.head import ResponseHead
     from shared.identity import Principal
@@ -230,7 +230,7 @@ class Relay:
     status: int
     headers: Headers
     lines: bytes = b""
-    encoder: GzipStream | None = None
+    encoder: Encoder | None = None
 
 
 @dataclass(frozen=True, slots=True)

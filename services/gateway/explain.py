@@ -142,7 +142,7 @@ def _forwarded(facts: dict[str, str], exchange: Exchange, route: Route, config: 
     facts["time-outs"] = _seconds(route.timeouts)
     facts["retries"] = str(route.retries)
     facts["body"] = f"at most {route.max_body} bytes"
-    facts["compression"] = "gzip if asked for" if route.compress else "none"
+    facts["compression"] = "br or gzip if asked for" if route.compress else "none"
     facts["cache"] = "public answers" if route.cache else "none"
 
 

@@ -15,7 +15,7 @@ from services.gateway.upstream.head import ResponseHead
 from shared.errors import ApiError, InternalError
 
 if TYPE_CHECKING:
-    from services.gateway.compress import GzipStream
+    from services.gateway.compress import Encoder
     from services.gateway.downstream.connection import ClientConnection
 
 # A 204 has no length, and that of a 304 would be the one of the answer it stands for.
@@ -50,7 +50,7 @@ class Reply:
         self.keep_alive = head.keep_alive
         self.is_over = False
         self._chunked = False
-        self._encoder: GzipStream | None = None  # what the answer's body goes through
+        self._encoder: Encoder | None = None  # what the answer's body goes through
         self._status = 0  # of the answer, once its head is out
         self.sent = 0  # bytes of the answer's body
 

@@ -28,6 +28,7 @@ auth = "none"
 )
 LARGE = '{"words": "' + "tasklane " * 400 + '"}'
 GZIP = {"Accept-Encoding": "gzip"}
+CODINGS = ["br", "gzip"]
 
 
 @pytest.fixture
@@ -118,7 +119,8 @@ async def failure(_request: web.Request) -> web.StreamResponse:
     [
         ("/echo/large", {"Accept-Encoding": "identity"}),
         ("/echo/large", {"Accept-Encoding": "gzip;q=0"}),
-        ("/echo/large", {"Accept-Encoding": "br"}),
+        ("/echo/large", {"Accept-Encoding": "br;q=0, zstd"}),
+        ("/echo/large", {"Accept-Encoding": "br", "Cookie": "a=b"}),
         ("/echo/large", {**GZIP, "Cookie": "a=b"}),
         ("/plain/large", GZIP),
         ("/echo/small", GZIP),
@@ -148,11 +150,13 @@ async def test_an_answer_that_breaks_off_does_not_look_complete(gateway: Door) -
         await gateway.get("/api/v1/echo/cut", headers=GZIP)
 
 
-async def test_large_json_is_compressed_for_who_asks(gateway: Door) -> None:
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_large_json_is_compressed_for_who_asks(gateway: Door, coding: str) -> None:
     for _ in range(2):  # the second is a repetition on the same connection
-        answer, body = await gateway.get("/api/v1/echo/large", headers=GZIP)
-        assert answer.headers["Content-Encoding"] == "gzip"
-        assert answer.headers["ETag"] == '"s1-gzip"'
+        headers = {"Accept-Encoding": coding}
+        answer, body = await gateway.get("/api/v1/echo/large", headers=headers)
+        assert answer.headers["Content-Encoding"] == coding
+        assert answer.headers["ETag"] == f'"s1-{coding}"'
         assert "Accept-Encoding" in answer.headers["Vary"]
         assert "Accept-Ranges" not in answer.headers
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -172,19 +176,25 @@ async def test_head_says_what_get_would(gateway: Door) -> None:
     assert "Content-Length" not in answer.headers
 
 
-async def test_a_stream_is_compressed_as_it_comes(gateway: Door) -> None:
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_a_stream_is_compressed_as_it_comes(gateway: Door, coding: str) -> None:
     target = f"{gateway.url}/api/v1/echo/stream"
-    async with gateway.session.get(target, headers=GZIP) as answer:
+    async with gateway.session.get(target, headers={"Accept-Encoding": coding}) as answer:
         text = await answer.text()
-    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.headers["Content-Encoding"] == coding
     assert answer.headers["ETag"] == 'W/"w"'
     assert text.splitlines() == [f'{{"line": {line}}}' for line in range(50)]
 
 
-async def test_the_tag_of_a_compressed_answer_validates(gateway: Door) -> None:
-    known = {"If-None-Match": '"other", "s1-gzip"'}
-    answer, _ = await gateway.get("/api/v1/echo/large", headers={**GZIP, **known})
-    assert (answer.status, answer.headers["ETag"]) == (304, '"s1-gzip"')
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_the_tag_of_a_compressed_answer_validates(gateway: Door, coding: str) -> None:
+    known = {"If-None-Match": f'"other", "s1-{coding}"'}
+    headers = {"Accept-Encoding": coding, **known}
+    answer, _ = await gateway.get("/api/v1/echo/large", headers=headers)
+    assert (answer.status, answer.headers["ETag"]) == (304, f'"s1-{coding}"')
+    headers["Accept-Encoding"] = "gzip" if coding == "br" else "br"
+    answer, _ = await gateway.get("/api/v1/echo/large", headers=headers)
+    assert answer.status == 200
     plain = {"Accept-Encoding": "identity"}
     answer, _ = await gateway.get("/api/v1/echo/large", headers={**plain, **known})
     assert (answer.status, answer.headers["ETag"]) == (200, '"s1"')
@@ -192,7 +202,9 @@ async def test_the_tag_of_a_compressed_answer_validates(gateway: Door) -> None:
     assert (answer.status, answer.headers["ETag"]) == (304, '"s1"')
 
 
-@pytest.mark.parametrize(("tag", "status"), [('"s0-gzip"', 412), ('"s1-gzip"', 200)])
+@pytest.mark.parametrize(
+    ("tag", "status"), [('"s0-gzip"', 412), ('"s1-gzip"', 200), ('"s1-br"', 200)]
+)
 async def test_the_tag_of_a_compressed_answer_protects_a_change(
     gateway: Door, tag: str, status: int
 ) -> None:

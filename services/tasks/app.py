@@ -19,9 +19,10 @@ from services.tasks.auth_keys import AuthKeys
 from services.tasks.handlers import keys
 from services.tasks.page_store import MemoryPages, Pages, RedisPages, redis_outcomes
 from services.tasks.repository.answers import AnswerRepository
+from services.tasks.repository.counts import Counts
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.imports import ImportRepository
-from services.tasks.repository.lists import Counts, TaskLists
+from services.tasks.repository.lists import TaskLists
 from services.tasks.repository.tasks import TaskRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import WebhookRepository

@@ -26,11 +26,12 @@ from services.tasks.changes import Change
 from services.tasks.domain import NEWEST_FIRST, SORTABLE, SortKey, new_task
 from services.tasks.repository.answers import AnswerRepository, KeptAnswer, KeyName
 from services.tasks.repository.backlog import BacklogRepository
+from services.tasks.repository.counts import Counts
 from services.tasks.repository.deliveries import DeliveryQueue
 from services.tasks.repository.erasure import ErasureRepository
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.imports import ImportRepository
-from services.tasks.repository.lists import FILTERS, Counts, TaskLists
+from services.tasks.repository.lists import FILTERS, TaskLists
 from services.tasks.repository.tasks import TaskRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import Webhook, WebhookRepository

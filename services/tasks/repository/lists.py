@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.tasks.domain import ExportedTask, Place, SortKey, Task
+from services.tasks.repository.counts import LAST_CHANGE, TOLD, Counts, moved
 from services.tasks.repository.feed import NEVER, REVISION
 from services.tasks.repository.keyset import branches, order_by, total_order
 from services.tasks.repository.rows import COLUMNS, tasks_of
@@ -66,28 +66,7 @@ class Counted(NamedTuple):
     revision: str
     total: int
     tasks: list[Task]
-
-
-class Counts:
-    """How many tasks passed some filters, and at which revision of the owner's feed that was.
-
-    A count holds until the feed moves, so that nothing has to be told when a task is written.
-    """
-
-    def __init__(self, size: int = 10_000) -> None:
-        self._size = size
-        self._found: OrderedDict[Any, tuple[str, int]] = OrderedDict()
-
-    def get(self, key: Any) -> tuple[str, int] | None:
-        """The revision and the count."""
-        return self._found.get(key)
-
-    def put(self, key: Any, revision: str, total: int) -> None:
-        """Keeps a count; the oldest one makes room."""
-        self._found[key] = (revision, total)
-        self._found.move_to_end(key)
-        if len(self._found) > self._size:
-            self._found.popitem(last=False)
+    change_id: UUID | None = None  # the last one of the feed, where it was asked for
 
 
 class TaskLists:
@@ -108,25 +87,27 @@ class TaskLists:
     ) -> Counted:
         """How many tasks pass the filters, and `limit` of them from `offset` on.
 
-        The two agree: both come from one statement, or the feed has not moved since the count.
+        The two agree, as both come from one statement.
         """
-        if "q" in filters:
-            few = await self._few(owner_id, filters, sort, None, offset, limit)
-            if few is not None:
-                return few
+        few = await self._few(owner_id, filters, sort, None, offset, limit)
+        if few is not None:
+            return few
         where, values = _where(owner_id, filters)
         key = (where, *values)
         values += [offset, limit]
         at = len(values)
         part = _part(where, sort, None, values, limit=f"${at}", offset=f"${at - 1}")
+        if filters.keys() <= _TALLIED.keys():
+            return await self._page(_tallied(filters), part, sort, values)
         kept = self._counts.get(key)
-        if kept is not None:
-            page = await self._page(_NO_COUNT, part, sort, values)
-            if page.revision == kept[0]:
-                return page._replace(total=kept[1])
-        page = await self._page(_count(where, filters), part, sort, values)
-        if not filters.keys() <= _TALLIED.keys():
-            self._counts.put(key, page.revision, page.total)
+        page = None
+        if kept is not None and filters.keys() <= TOLD:
+            count, more = moved(kept, filters, _conditions(filters), values)
+            page = await self._page(count, part, sort, more, mark=LAST_CHANGE)
+        if page is None or page.total < 0:
+            count = f"SELECT count(*) AS total FROM tasks WHERE {where}"
+            page = await self._page(count, part, sort, values, mark=LAST_CHANGE)
+        self._counts.put(key, page.total, page.revision, page.change_id)
         return page
 
     async def _few(
@@ -139,6 +120,8 @@ class TaskLists:
         limit: int,
     ) -> Counted | None:
         """As `page` and `walk` when few tasks have the words that are searched, else None."""
+        if "q" not in filters or self._counts.is_common(owner_id, filters["q"]):
+            return None
         where, values = _where(
             owner_id, {name: one for name, one in filters.items() if name != "q"}
         )
@@ -155,23 +138,35 @@ class TaskLists:
         )
         count = f"SELECT CASE WHEN (SELECT count(*) FROM matched) <= {_FEW} "
         count += "THEN (SELECT count(*) FROM found) ELSE -1 END AS total"
-        page = await self._page(count, part, sort, values, found)
-        return None if page.total < 0 else page
+        page = await self._page(count, part, sort, values, found=found)
+        if page.total >= 0:
+            return page
+        self._counts.found_common(owner_id, filters["q"])
+        return None
 
     async def _page(
-        self, count: str, part: str, sort: Sequence[SortKey], values: Sequence[Any], found: str = ""
+        self,
+        count: str,
+        part: str,
+        sort: Sequence[SortKey],
+        values: Sequence[Any],
+        *,
+        found: str = "",
+        mark: str = "NULL",
     ) -> Counted:
+        """Runs a list; a `total` that the count does not tell is -1."""
         rows = await self._connection.fetch(
             f"{found} "
             f"SELECT coalesce((SELECT {REVISION} FROM feeds WHERE owner_id = $1), '{NEVER}'), "
-            f"counted.total, page.* FROM ({count}) AS counted LEFT JOIN ({part}) AS page ON true "
+            f"counted.total, ({mark})::uuid AS last_change, page.* "
+            f"FROM ({count}) AS counted LEFT JOIN ({part}) AS page ON true "
             f"ORDER BY {order_by(total_order(sort))}",
             *values,
         )
         # A page beyond the end is one row with nothing but the count.
-        revision, total, *first = rows[0]
-        tasks = [] if first[0] is None else tasks_of(row[2:] for row in rows)
-        return Counted(revision, total or 0, tasks)
+        revision, total, change_id, *first = rows[0]
+        tasks = [] if first[0] is None else tasks_of(row[3:] for row in rows)
+        return Counted(revision, -1 if total is None else total, tasks, change_id)
 
     async def walk(
         self,
@@ -183,10 +178,9 @@ class TaskLists:
         limit: int,
     ) -> Counted:
         """The next `limit` tasks after that place, or the first ones; nothing is counted."""
-        if "q" in filters:
-            few = await self._few(owner_id, filters, sort, after, 0, limit)
-            if few is not None:
-                return few
+        few = await self._few(owner_id, filters, sort, after, 0, limit)
+        if few is not None:
+            return few
         where, values = _where(owner_id, filters)
         values.append(limit)
         part = _part(where, sort, after, values, limit=f"${len(values)}", offset="0")
@@ -211,18 +205,19 @@ class TaskLists:
 
 
 def _where(owner_id: UUID, filters: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    conditions = ["owner_id = $1", "deleted_at IS NULL"]
-    values: list[Any] = [owner_id]
-    for name, value in filters.items():
-        values.append(value)
-        conditions.append(_CONDITIONS[name].format(f"${len(values)}"))
-    return " AND ".join(conditions), values
+    where = ["owner_id = $1", "deleted_at IS NULL"]
+    if filters:
+        where.append(_conditions(filters))
+    return " AND ".join(where), [owner_id, *filters.values()]
 
 
-def _count(where: str, filters: Mapping[str, Any]) -> str:
+def _conditions(filters: Mapping[str, Any]) -> str:
+    """What the filters ask for; their values are the parameters from the second on."""
+    return " AND ".join(_CONDITIONS[name].format(f"${at}") for at, name in enumerate(filters, 2))
+
+
+def _tallied(filters: Mapping[str, Any]) -> str:
     """How many tasks there are; what is asked for most is counted when tasks are written."""
-    if not filters.keys() <= _TALLIED.keys():
-        return f"SELECT count(*) AS total FROM tasks WHERE {where}"
     conditions = ["owner_id = $1"] if "label" in filters else ["owner_id = $1", "label = ''"]
     conditions += [_TALLIED[name].format(f"${at}") for at, name in enumerate(filters, 2)]
     return (

@@ -1,0 +1,174 @@
+"""A count that is moved by the changes since is the count that there is."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from services.tasks.app import PLANNER
+from services.tasks.changes import Change
+from services.tasks.domain import NEWEST_FIRST, Task, new_task
+from services.tasks.repository.counts import SEARCHED, Counts
+from services.tasks.repository.lists import TaskLists
+from services.tasks.repository.tasks import TaskRepository
+from services.tasks.repository.trash import TrashRepository
+
+OWNER = uuid.UUID(int=1)
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+WORDS = ("report", "budget", "garden/path", "a.b", "Größe")
+FILTERS: tuple[dict[str, Any], ...] = (
+    {"due_before": NOW}, {"due_after": NOW}, {"created_after": NOW}, {"updated_after": NOW},
+    {"due_before": NOW, "completed": True}, {"label": "x", "due_after": NOW - timedelta(days=3)},
+    {"min_priority": 3, "max_priority": 4, "created_after": NOW - timedelta(days=2)},
+    {"priority": 2, "due_before": NOW + timedelta(days=2)},
+)  # fmt: skip
+SEARCHES: tuple[dict[str, Any], ...] = (
+    {"q": "report"}, {"q": "-report"}, {"q": "path", "completed": False}, {"q": "report or b"},
+)  # fmt: skip
+
+
+@pytest.fixture
+async def connection(tasks_database_url: str) -> AsyncIterator[Any]:
+    settings = {"jit": "off", "timezone": "UTC", **PLANNER}
+    opened = await asyncpg.connect(tasks_database_url, server_settings=settings)
+    yield opened
+    await opened.close()
+
+
+class Writer:
+    """Writes tasks as the use-cases do, at random."""
+
+    def __init__(self, connection: Any, seed: int) -> None:
+        self._connection = connection
+        self._chance = random.Random(seed)
+        self._live: list[uuid.UUID] = []
+        self._trash: list[uuid.UUID] = []
+
+    def fields(self) -> dict[str, Any]:
+        chance = self._chance
+        return {
+            "title": " ".join(chance.choices(WORDS, k=2)),
+            "description": chance.choice([None, *WORDS]),
+            "priority": chance.randint(1, 5),
+            "due_date": chance.choice([None, NOW + timedelta(hours=chance.randint(-99, 99))]),
+            "completed": chance.random() < 0.5,
+            "labels": chance.sample(["x", "y", "z"], k=chance.randint(0, 3)),
+        }
+
+    async def write(self) -> None:
+        """One transaction of one kind."""
+        kind = self._chance.choice([self._create, self._change, self._delete, self._restore])
+        async with self._connection.transaction():
+            await TaskRepository(self._connection).take_turn(OWNER)
+            await kind()
+
+    async def _create(self) -> None:
+        tasks = TaskRepository(self._connection)
+        created = NOW + timedelta(hours=self._chance.randint(-99, 99))
+        parent = self._chance.choice([None, *self._live[-5:]])
+        task = new_task(OWNER, {**self.fields(), "parent_id": parent}, created)
+        await tasks.create(OWNER, [Change.of(None, task)])
+        self._live.append(task.id)
+
+    async def _change(self) -> None:
+        if not self._live:
+            return
+        tasks = TaskRepository(self._connection)
+        before = await tasks.find(OWNER, self._chance.choice(self._live))
+        assert before is not None
+        fields = self.fields()
+        some = self._chance.sample(sorted(fields), k=2)
+        after = before.changed({name: fields[name] for name in some}, NOW)
+        if after is not before:
+            await tasks.save(before, after)
+            await tasks.record(OWNER, [Change.of(before, after)])
+
+    async def _delete(self) -> None:
+        if not self._live:
+            return
+        tasks = TaskRepository(self._connection)
+        gone: list[Task] = await tasks.delete(self._chance.choice(self._live), NOW)
+        await tasks.record(OWNER, [Change.deletion(task) for task in gone])
+        self._live = [one for one in self._live if one not in {task.id for task in gone}]
+        self._trash.append(gone[0].id)
+
+    async def _restore(self) -> None:
+        if not self._trash:
+            return
+        trash = TrashRepository(self._connection)
+        found = await trash.find_deleted(OWNER, self._trash.pop())
+        if found is None:
+            return
+        back = await trash.restore(found, None, NOW)
+        await trash.record(OWNER, [Change.restoration(task) for task in back])
+        self._live += [task.id for task in back]
+
+
+async def count(connection: Any, counts: Counts, filters: dict[str, Any]) -> int:
+    if "q" in filters:
+        # Few tasks with the words would be looked at one by one.
+        counts.found_common(OWNER, filters["q"])
+    lists = TaskLists(connection, counts)
+    return (await lists.page(OWNER, filters, NEWEST_FIRST, offset=0, limit=1)).total
+
+
+async def test_a_moved_count_is_the_count(connection: Any) -> None:
+    writer, counts = Writer(connection, 20), Counts()
+    for _ in range(25):
+        for _ in range(random.Random(7).randint(1, 6)):
+            await writer.write()
+        for filters in (*FILTERS, *SEARCHES):
+            assert await count(connection, counts, filters) == await count(
+                connection, Counts(), filters
+            ), filters
+
+
+async def test_a_kept_count_is_not_made_again(connection: Any) -> None:
+    writer, counts = Writer(connection, 1), Counts()
+    for _ in range(30):
+        await writer.write()
+    filters = {"due_before": NOW + timedelta(days=99)}
+    there = await count(connection, counts, filters)
+    # A task that no change tells of is not seen: it shows where the number comes from.
+    await connection.execute("DELETE FROM tasks WHERE due_date IS NOT NULL AND deleted_at IS NULL")
+    assert await count(connection, counts, filters) == there > 0
+    assert await count(connection, Counts(), filters) == 0
+
+
+@pytest.mark.parametrize(
+    "other_history",
+    [
+        "UPDATE changes SET id = gen_random_uuid()",
+        "DELETE FROM changes",
+        """INSERT INTO changes SELECT owner_id, sequence + n, gen_random_uuid(), type, task_id, at,
+            task, previous FROM changes, generate_series(1, 300) AS n WHERE sequence = 1""",
+    ],
+    ids=["another", "not kept", "too long"],
+)
+async def test_a_history_that_does_not_tell_is_counted_again(
+    connection: Any, other_history: str
+) -> None:
+    counts = Counts()
+    tasks = [new_task(OWNER, {"title": "a", "due_date": NOW}, NOW) for _ in range(3)]
+    await TaskRepository(connection).create(OWNER, [Change.of(None, tasks[0])])
+    filters = {"due_before": NOW + timedelta(days=1)}
+    assert await count(connection, counts, filters) == 1
+    await connection.execute("DELETE FROM tasks")
+    await connection.execute(other_history)
+    assert await count(connection, counts, filters) == 0
+
+
+async def test_what_is_searched_in_a_change_is_what_is_searched_in_a_task(connection: Any) -> None:
+    writer = Writer(connection, 3)
+    for _ in range(30):
+        await writer.write()
+    made = SEARCHED.format(title="title", description="description")
+    query = f"SELECT count(*) FILTER (WHERE search <> {made}), count(*) FROM tasks"
+    different, there = await connection.fetchrow(query + " WHERE owner_id = $1", OWNER)
+    assert (different, there > 5) == (0, True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -23,30 +21,25 @@ from services.auth.keys import KeyRing
 from services.auth.passwords.governor import HashGovernor, cpu_count
 from services.auth.passwords.hashing import Passwords
 from services.auth.passwords.peppers import Peppers
+from services.auth.purging import Purging
 from services.auth.repository import AuthRepository, AuthStore
 from services.auth.revocation_signal import RevocationSignal
 from services.auth.routes import endpoints
 from services.auth.service_access import ServiceAccess
 from services.auth.settings import Settings
 from services.auth.tokens import Tokens
-from services.auth.usecases.audit_retention import erase_origins, purge_audit
 from services.auth.usecases.guard import LoginGuard
 from services.auth.usecases.lockout import Lockout
-from services.auth.usecases.purge import purge
 from shared.app import Resource, Service, serve
-from shared.clock import utc_now
 from shared.cookies import Cookies
 from shared.database import Database
 from shared.database_figures import DatabaseFigures
-from shared.errors import ServiceUnavailable
 from shared.health import Health
 from shared.identity import AccessTokenVerifier
 from shared.metrics import new_registry
 from shared.middleware import VERIFIER
 from shared.process import StartRefused, background
 from shared.revisions import head
-
-log = structlog.get_logger(__name__)
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 MIGRATE_COMMAND = "python -m services.auth migrate"
@@ -72,7 +65,7 @@ def build(settings: Settings) -> Service:
             _rules(settings, keys, AuthEvents(registry)),
             _services(settings, keys),
             _audit(settings, store, keys, registry),
-            _purging(settings, store),
+            _purging(settings, store, registry),
         ),
         middlewares=(handlers.note_origin,),
         stopping=(internal.answer_who_waits,),
@@ -212,23 +205,17 @@ def _audit(
     return resource
 
 
-def _purging(settings: Settings, store: AuthStore) -> Resource:
-    async def resource(_app: web.Application) -> AsyncIterator[None]:
-        async def purge_for_ever() -> None:
-            while True:
-                await asyncio.sleep(settings.purge_seconds)
-                try:
-                    removed = await purge(
-                        store, utc_now(), revocations_kept=settings.revocations_kept
-                    )
-                    removed += await purge_audit(store, utc_now(), kept=settings.audit_kept)
-                    await erase_origins(store)
-                except ServiceUnavailable:
-                    log.warning("purge_put_off")
-                else:
-                    log.debug("purged", rows=removed)
+def _purging(settings: Settings, store: AuthStore, registry: CollectorRegistry) -> Resource:
+    purging = Purging(
+        store,
+        registry,
+        pause_seconds=settings.purge_seconds,
+        revocations_kept=settings.revocations_kept,
+        audit_kept=settings.audit_kept,
+    )
 
-        async with background(purge_for_ever):
+    async def resource(_app: web.Application) -> AsyncIterator[None]:
+        async with background(purging.run):
             yield
 
     return resource

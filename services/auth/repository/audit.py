@@ -158,7 +158,19 @@ class Audit:
     async def begin_purge(self, until: int) -> None:
         """Gives up the rows up to `until`; the head must be ours."""
         await self._connection.execute("UPDATE audit_head SET purged_until = $1", until)
-        await self._connection.execute("DELETE FROM audit_seals WHERE sequence < $1", until)
+
+    async def purge_seals(self, limit: int) -> int:
+        """Removes at most `limit` seals of rows that were given up; returns how many.
+
+        That of the last such row stays: the rest of the chain begins with it.
+        """
+        tag: str = await self._connection.execute(
+            "DELETE FROM audit_seals WHERE sequence = ANY (ARRAY(SELECT sequence FROM audit_seals"
+            " WHERE sequence < (SELECT purged_until FROM audit_head) ORDER BY sequence LIMIT $1"
+            " FOR UPDATE SKIP LOCKED))",
+            limit,
+        )
+        return int(tag.removeprefix("DELETE "))
 
     async def purge(self, limit: int) -> int:
         """Removes at most `limit` rows that were given up, the earliest first; returns how many."""

@@ -7,9 +7,7 @@ from datetime import datetime, timedelta
 from services.auth.audit.event import AuditEvent
 from services.auth.audit.recording import record
 from services.auth.repository import AuthStore
-
-BATCH = 500
-MOST_BATCHES = 20
+from services.auth.usecases.purge import BATCH, MOST_BATCHES, PORTION
 
 
 async def purge_audit(store: AuthStore, now: datetime, *, kept: timedelta) -> int:
@@ -34,13 +32,28 @@ async def purge_audit(store: AuthStore, now: datetime, *, kept: timedelta) -> in
     return removed
 
 
+async def purge_seals(store: AuthStore) -> int:
+    """Removes seals from before the one that the log begins with; returns how many.
+
+    Raises ServiceUnavailable.
+    """
+    removed = 0
+    for _ in range(MOST_BATCHES):
+        async with store.read() as repository:
+            count = await repository.audit.purge_seals(BATCH)
+        removed += count
+        if count < BATCH:
+            break
+    return removed
+
+
 async def erase_origins(store: AuthStore) -> int:
     """Erases where deleted people came from, a batch at a time; returns of how many events.
 
     Each event keeps the salted hash that stands for it in the chain. Raises ServiceUnavailable.
     """
     erased = 0
-    for _ in range(MOST_BATCHES):
+    while erased < PORTION:
         async with store.begin() as repository:
             user_id = await repository.deletions.next_to_erase()
             if user_id is None:

@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from enum import StrEnum
 
 from services.auth.repository import AuthRepository, AuthStore
 
 BATCH = 500
 MOST_BATCHES = 20
+# What one call removes at most: who gets as many back has more to remove.
+PORTION = BATCH * MOST_BATCHES
 
 
-async def purge(store: AuthStore, now: datetime, *, revocations_kept: timedelta) -> int:
-    """Removes rows past their time in short statements; returns how many.
+class Expired(StrEnum):
+    """Tables whose rows have an end, by their names in the metrics."""
 
-    What one call leaves, the next finds. Raises ServiceUnavailable.
+    SESSIONS = "sessions"
+    GUESSES = "failed_guesses"
+    ENTRIES = "failed_entries"
+    API_KEYS = "api_keys"
+    REVOCATIONS = "revocations"
+
+
+async def purge(store: AuthStore, what: Expired, before: datetime) -> int:
+    """Removes at most PORTION rows that ended before that time, in short statements; how many.
+
+    Revocations have no end of their own and go by their age. Raises ServiceUnavailable.
     """
-
-    async def revocations(repository: AuthRepository, now: datetime) -> int:
-        return await repository.revocations.purge(now - revocations_kept, BATCH)
-
     removed = 0
-    for purge_some in (_sessions, _guesses, _failed_entries, _api_keys, revocations):
-        for _ in range(MOST_BATCHES):
-            async with store.read() as repository:
-                count = await purge_some(repository, now)
-            removed += count
-            if count < BATCH:
-                break
+    for _ in range(MOST_BATCHES):
+        async with store.read() as repository:
+            count = await _purge_some(repository, what, before)
+        removed += count
+        if count < BATCH:
+            break
     return removed
 
 
-async def _sessions(repository: AuthRepository, now: datetime) -> int:
-    return await repository.sessions.purge(now, BATCH)
-
-
-async def _guesses(repository: AuthRepository, now: datetime) -> int:
-    return await repository.guesses.purge(now, BATCH)
-
-
-async def _failed_entries(repository: AuthRepository, now: datetime) -> int:
-    return await repository.failed_entries.purge(now, BATCH)
-
-
-async def _api_keys(repository: AuthRepository, now: datetime) -> int:
-    return await repository.api_keys.purge(now, BATCH)
+async def _purge_some(repository: AuthRepository, what: Expired, before: datetime) -> int:
+    match what:
+        case Expired.SESSIONS:
+            return await repository.sessions.purge(before, BATCH)
+        case Expired.GUESSES:
+            return await repository.guesses.purge(before, BATCH)
+        case Expired.ENTRIES:
+            return await repository.failed_entries.purge(before, BATCH)
+        case Expired.API_KEYS:
+            return await repository.api_keys.purge(before, BATCH)
+        case Expired.REVOCATIONS:
+            return await repository.revocations.purge(before, BATCH)

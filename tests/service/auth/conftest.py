@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -17,9 +18,11 @@ from prometheus_client import CollectorRegistry
 from pytest_aiohttp.plugin import AiohttpClient
 
 from services.auth.app import build
+from services.auth.handlers import STORE
 from services.auth.key_pairs import thumbprint
 from services.auth.repository.keys import Keys
 from services.auth.settings import Settings
+from services.auth.usecases.purge import Expired, purge
 from shared.app import create_app
 from shared.clock import utc_now
 from tests.sealing import OLD
@@ -98,6 +101,12 @@ class Auth:
             return rows
         finally:
             await connection.close()
+
+    async def purge(self, now: datetime, *, kept: timedelta = timedelta(hours=1)) -> int:
+        """Removes what has ended, and revocations that old; how many rows."""
+        store = self.client.app[STORE]
+        ends = {what: now - kept if what is Expired.REVOCATIONS else now for what in Expired}
+        return sum([await purge(store, what, before) for what, before in ends.items()])
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample of the service's metrics; 0 when there is none."""

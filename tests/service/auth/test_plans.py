@@ -19,7 +19,7 @@ import pytest
 
 from services.auth.handlers import STORE
 from services.auth.repository import AuthRepository
-from services.auth.usecases.purge import BATCH, MOST_BATCHES, purge
+from services.auth.usecases.purge import PORTION
 from shared.clock import utc_now
 from tests.service.auth.conftest import PASSWORD, Auth
 
@@ -224,15 +224,12 @@ async def test_a_login_and_what_follows_it_read_an_index_or_one_row(
 
 async def test_no_purge_reads_a_large_table(auth: Auth, sent: dict[str, tuple[Any, ...]]) -> None:
     await filled(auth)
-    store = auth.client.app[STORE]
-    await purge(store, utc_now(), revocations_kept=timedelta(hours=1))
+    await auth.purge(utc_now())
     plans = await explained(auth, sent)
     assert {query: found for query, plan in plans.items() if (found := reads_all_of(plan))} == {}
     # The same when most of what is there has expired.
     sent.clear()
-    later = utc_now() + timedelta(days=400)
-    removed = await purge(store, later, revocations_kept=timedelta(0))
-    assert removed > BATCH * MOST_BATCHES
+    assert await auth.purge(utc_now() + timedelta(days=400)) > PORTION
     await auth.sql("ANALYZE")
     purges = {query: given for query, given in sent.copy().items() if " LIMIT " in query}
     assert len(purges) >= 4

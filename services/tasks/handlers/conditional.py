@@ -22,13 +22,15 @@ _MONTHS = (
 def if_match(request: web.Request) -> Expectation:
     """What If-Match asks for: `*` or one of its strong tags; a weak one never matches.
 
+    If-None-Match asks of a change that the task has none of its tags (RFC 9110 section 13.1.2).
     Raises PreconditionRequired without one when the service is strict (RFC 6585 section 3).
     """
     given = request.headers.getall("If-Match", None)
     if given is None:
         if request.app[STRICT]:
             raise PreconditionRequired(details={"if-match": ["Must be the etag of the task."]})
-        return whatever
+        unwanted = request.headers.get("If-None-Match")
+        return whatever if unwanted is None else lambda etag: none_match(unwanted, etag)
     text = ", ".join(given)
     if text.strip() == "*":
         return whatever

@@ -113,6 +113,9 @@ async def test_preconditions_of_writes(ann: Client, method: str, body: Any, good
         answer = await ann.call(method, path, body, headers={"If-Match": stale})
         assert (answer.status, answer.error["code"]) == (412, "PRECONDITION_FAILED")
         assert answer.details == {"etag": [task["etag"]]}
+    for known in ("*", task["etag"], f"W/{task['etag']}"):
+        answer = await ann.call(method, path, body, headers={"If-None-Match": known})
+        assert (answer.status, answer.error["code"]) == (412, "PRECONDITION_FAILED")
     assert (await ann.get(path)).data == task
     listed = (await ann.get("/v2/tasks")).data["results"][0]["etag"]
     answer = await ann.call(method, path, body, headers={"If-Match": f'"x", {listed}'})

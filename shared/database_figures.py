@@ -18,16 +18,17 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 15.0
 # What deploy/backup/backup.sh writes as the comment of the database, before a time of RFC 3339.
 BACKUP_NOTE = "last backup "
-# Who may not read the statistics of others sees rows without content: the lag is then unknown.
+# Who may not read the statistics of others sees rows without content: the lag of a replica is then
+# unknown, but where there is no row there is none that could lag.
 # A replica that has caught up reports no lag in seconds; one that hangs goes on reporting its
 # last, so the bytes that it lacks count as well. A server in recovery has no replicas of ours.
 _FIGURES = """
     SELECT pg_database_size(current_database()) AS size,
         count(replica.pid) AS replicas,
-        CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE')
+        CASE WHEN count(replica.pid) = 0 OR pg_has_role('pg_read_all_stats', 'USAGE')
             THEN coalesce(max(extract(epoch FROM replica.replay_lag)), 0)::float8
         END AS lag_seconds,
-        CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE')
+        CASE WHEN count(replica.pid) = 0 OR pg_has_role('pg_read_all_stats', 'USAGE')
             THEN coalesce(max(CASE WHEN NOT pg_is_in_recovery()
                 THEN pg_wal_lsn_diff(pg_current_wal_lsn(), replica.replay_lsn) END), 0)::float8
         END AS lag_bytes,

@@ -81,12 +81,38 @@ async def test_a_server_without_replicas_has_no_lag(empty_database_url: str) -> 
         assert figure(registry, "db_backup_timestamp_seconds") == 0
 
 
-async def test_a_role_that_may_not_see_replicas_knows_no_lag(stranger: str) -> None:
+async def test_a_role_that_may_not_see_replicas_knows_that_there_is_none(stranger: str) -> None:
     async with looking(stranger) as (figures, registry):
         await figures.look()
         assert figure(registry, "db_size_bytes") > 1_000_000
-        assert math.isnan(figure(registry, "db_replica_lag_seconds"))
-        assert math.isnan(figure(registry, "db_replica_lag_bytes"))
+        assert figure(registry, "db_replica_lag_seconds") == 0
+        assert figure(registry, "db_replica_lag_bytes") == 0
+
+
+async def test_a_role_that_may_not_see_replicas_knows_no_lag_of_one(
+    stranger: str, empty_database_url: str
+) -> None:
+    admin = await asyncpg.connect(empty_database_url)
+    name = urlsplit(stranger).username
+    # The test server has no replica: this is the row that such a role sees of one.
+    await admin.execute(
+        f"""
+        CREATE VIEW public.pg_stat_replication AS
+            SELECT 1 AS pid, NULL AS state,
+                NULL::interval AS replay_lag, NULL::pg_lsn AS replay_lsn;
+        GRANT SELECT ON public.pg_stat_replication TO {name};
+        ALTER ROLE {name} SET search_path = public, pg_catalog
+        """
+    )
+    try:
+        async with looking(stranger) as (figures, registry):
+            await figures.look()
+            assert figure(registry, "db_replicas") == 1
+            assert math.isnan(figure(registry, "db_replica_lag_seconds"))
+            assert math.isnan(figure(registry, "db_replica_lag_bytes"))
+    finally:
+        await admin.execute("DROP VIEW public.pg_stat_replication")
+        await admin.close()
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ class BrotliStream:
         if not data and not finished:
             return b""
         packed: bytes = self._compressor.process(data)
-        return packed + (self._compressor.finish() if finished else self._compressor.flush())
+        end: bytes = self._compressor.finish() if finished else self._compressor.flush()
+        return packed + end
 
 
 class GzipStream:

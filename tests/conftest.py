@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import postgres, redis_server
-from tests.postgres import Databases
+from tests.databases import Databases
 
 
 def pytest_report_header() -> list[str]:
@@ -24,17 +24,17 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 @pytest.fixture
 def auth_database_url(databases: Databases) -> Iterator[str]:
     """A database of auth: migrated, empty, for this test alone."""
-    url = databases.fresh("auth")
+    url = databases.lend("auth")
     yield url
-    databases.drop(url)
+    databases.take_back("auth", url)
 
 
 @pytest.fixture
 def tasks_database_url(databases: Databases) -> Iterator[str]:
     """A database of tasks: migrated, empty, for this test alone."""
-    url = databases.fresh("tasks")
+    url = databases.lend("tasks")
     yield url
-    databases.drop(url)
+    databases.take_back("tasks", url)
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry
 from deploy.local.postgres import binaries
 from shared.database import Database
 from shared.database_figures import DatabaseFigures
+from tests.databases import Databases, in_thread
 from tests.deploy.conftest import DEPLOY
-from tests.postgres import Databases, in_thread
 
 FILL = {
     "auth": (

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.databases import Databases
 from tests.e2e.fleet import CONFIG, Fleet, fleet, load
 from tests.e2e.visitor import visiting
-from tests.postgres import Databases
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CLIENTS = 12

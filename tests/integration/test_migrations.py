@@ -12,7 +12,7 @@ import pytest
 
 from shared.migrations import upgrade
 from shared.revisions import head
-from tests.postgres import in_thread
+from tests.databases import in_thread
 
 ENV = "from shared.migrations import run_env\n\nrun_env()\n"
 

@@ -35,7 +35,7 @@ from services.tasks.repository.lists import FILTERS, TaskLists
 from services.tasks.repository.tasks import TaskRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import Webhook, WebhookRepository
-from tests.postgres import Databases, in_thread
+from tests.databases import Databases, in_thread
 
 TASKS = 100_000
 OWNER, NOBODY = uuid.UUID(int=1), uuid.UUID(int=2)

@@ -14,8 +14,8 @@ from deploy.local import confine, postgres
 from deploy.local.errors import CannotRun
 from deploy.local.pidfile import is_ready
 from deploy.local.postgres import FAST, Place, Server, create_databases
+from tests.databases import in_thread
 from tests.integration.local.conftest import alive, until
-from tests.postgres import in_thread
 
 
 @contextlib.contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,14 +19,18 @@ from cryptography.hazmat.primitives import serialization
 from prometheus_client import CollectorRegistry
 from pytest_aiohttp.plugin import AiohttpClient
 
+from services.auth import keys
 from services.auth.app import build
 from services.auth.handlers import STORE
-from services.auth.key_pairs import thumbprint
+from services.auth.key_pairs import private_key_of, thumbprint
+from services.auth.key_places import sealing_key_place
+from services.auth.passwords import hashing
 from services.auth.repository.keys import Keys
 from services.auth.settings import Settings
 from services.auth.usecases.purge import Expired, purge
 from shared.app import create_app
 from shared.clock import utc_now
+from shared.sealing import SealingKeys
 from tests.sealing import OLD
 from tests.tokens import private_key
 
@@ -39,6 +45,11 @@ PATIENT = {
 }
 _NUMBERS = itertools.count()
 Client = TestClient[web.Request, web.Application]
+_REAL_COST = {"TIME_COST": hashing.TIME_COST, "MEMORY_KIB": hashing.MEMORY_KIB}
+_AT_REST = SealingKeys.parse(OLD)
+_CHEAP_COST = {"TIME_COST": 1, "MEMORY_KIB": 8}
+# Reading a key takes as long as a hash, since it looks whether the primes are primes.
+_read_once = functools.cache(private_key_of)
 
 
 @dataclass
@@ -113,7 +124,7 @@ class Auth:
         return self.registry.get_sample_value(name, labels) or 0.0
 
 
-async def _give_key(database_url: str) -> None:
+async def _give_keys(database_url: str) -> None:
     private = private_key().private_bytes(
         serialization.Encoding.DER,
         serialization.PrivateFormat.PKCS8,
@@ -124,6 +135,10 @@ async def _give_key(database_url: str) -> None:
         await Keys(connection).add_active(
             thumbprint(private_key().public_key()), private, utc_now()
         )
+        # With one of these missing it makes a signing key as well, in case that is missing too.
+        for purpose in keys.Seal:
+            sealed = _AT_REST.seal(secrets.token_bytes(32), sealing_key_place(purpose))
+            await Keys(connection).add_sealing(purpose, sealed, utc_now())
     finally:
         await connection.close()
 
@@ -131,16 +146,31 @@ async def _give_key(database_url: str) -> None:
 Start = Callable[..., Awaitable[Auth]]
 
 
+@pytest.fixture(autouse=True)
+def _without_waste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes cost next to nothing, and a key that was read before is not read again."""
+    for name, value in _CHEAP_COST.items():
+        monkeypatch.setattr(hashing, name, value)
+    monkeypatch.setattr(keys, "private_key_of", _read_once)
+
+
 @pytest.fixture
-def start(aiohttp_client: AiohttpClient, auth_database_url: str) -> Start:
+def real_hashes(_without_waste: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes cost what they cost in production: where that is the subject, or who comes first."""
+    for name, value in _REAL_COST.items():
+        monkeypatch.setattr(hashing, name, value)
+
+
+@pytest.fixture
+def start(auth_database_url: str, aiohttp_client: AiohttpClient) -> Start:
     """Starts a replica of auth with other settings than the default.
 
-    It finds a signing key unless asked not to, because making one takes longer than most tests.
+    It finds its keys unless asked not to, because making them takes longer than most tests.
     """
 
     async def start_one(*, makes_its_key: bool = False, **changes: Any) -> Auth:
         if not makes_its_key:
-            await _give_key(auth_database_url)
+            await _give_keys(auth_database_url)
         settings = Settings(**{"database_url": auth_database_url, **PATIENT, **changes})
         service = build(settings)
         app = create_app(service, settings)

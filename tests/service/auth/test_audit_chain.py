@@ -234,6 +234,7 @@ async def link_for_a_while(store: AuthStore, over: asyncio.Event) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_fifty_logins_at_once_and_three_that_link_make_one_unbroken_chain(
     auth: Auth,
 ) -> None:

@@ -37,6 +37,7 @@ async def test_while_locked_the_right_password_gets_the_same_answer_without_a_ha
     assert auth.metric("hash_duration_seconds_count", operation="verify") == before
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_a_hundred_parallel_guesses_get_five_verdicts(start: Start) -> None:
     auth = await start()
     await auth.register(ADA)
@@ -46,6 +47,7 @@ async def test_a_hundred_parallel_guesses_get_five_verdicts(start: Start) -> Non
     assert row["failures"] == 5
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_a_right_guess_among_many_is_not_told_once_the_address_is_locked(
     start: Start,
 ) -> None:
@@ -62,6 +64,7 @@ async def test_a_right_guess_among_many_is_not_told_once_the_address_is_locked(
     assert len(await auth.sql("SELECT 1 FROM sessions")) == 1
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_many_right_logins_at_once_lock_nobody_out(start: Start) -> None:
     auth = await start()
     await auth.register(ADA)

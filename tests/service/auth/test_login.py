@@ -87,6 +87,7 @@ async def test_passwords_are_taken_as_they_are_but_for_how_accents_are_composed(
     assert (await auth.log_in("ada@example.com", "  café-au-lait  ")).status == 401
 
 
+@pytest.mark.usefixtures("real_hashes")
 @pytest.mark.parametrize(
     "old",
     [
@@ -116,6 +117,7 @@ async def test_a_stored_hash_that_asks_for_gigabytes_lets_nobody_in(auth: Auth) 
     assert (await auth.log_in("ada@example.com")).status == 401
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_more_logins_than_can_wait_are_shed_with_a_time_to_come_back(start: Start) -> None:
     auth = await start(hash_workers=1, hash_queue=3)
     await auth.register("ada@example.com")

@@ -17,7 +17,6 @@ import pytest
 from aiohttp import ClientResponse
 
 from services.auth.handlers import STORE
-from services.auth.passwords import hashing
 from services.auth.repository import AuthRepository
 from shared.request_id import current_request_id
 from tests.ranks import mann_whitney
@@ -105,13 +104,6 @@ async def test_answer_and_work_are_the_same_for_every_state_of_an_account(
         assert statements
 
 
-@pytest.fixture
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hash costs the same for all and is counted above; here it would hide the rest."""
-    monkeypatch.setattr(hashing, "MEMORY_KIB", 64)
-    monkeypatch.setattr(hashing, "TIME_COST", 1)
-
-
 async def timed(
     kinds: Sequence[str], once: Callable[[str], Awaitable[int]], status: int
 ) -> dict[str, list[float]]:
@@ -139,7 +131,6 @@ def compare(what: str, taken: dict[str, list[float]], reference: str) -> None:
     assert min(p for _, p in found.values()) > SIGNIFICANCE, found
 
 
-@pytest.mark.usefixtures("_cheap_hashes")
 async def test_the_time_of_a_refused_login_tells_no_state(start: Start) -> None:
     auth = await start(lockout_failures=1_000_000)
     await with_accounts(auth)
@@ -150,7 +141,6 @@ async def test_the_time_of_a_refused_login_tells_no_state(start: Start) -> None:
     compare("login", await timed(tuple(STATES), once, 401), "unknown")
 
 
-@pytest.mark.usefixtures("_cheap_hashes")
 async def test_the_time_of_a_locked_login_tells_no_state(start: Start) -> None:
     auth = await start(lockout_failures=1)
     await with_accounts(auth)
@@ -163,7 +153,6 @@ async def test_the_time_of_a_locked_login_tells_no_state(start: Start) -> None:
     compare("locked login", await timed(tuple(STATES), once, 423), "unknown")
 
 
-@pytest.mark.usefixtures("_cheap_hashes")
 async def test_the_time_of_a_silent_registration_tells_no_taken_address(start: Start) -> None:
     auth = await start(enumeration_safe=True)
     numbers = iter(range(1_000_000))

@@ -133,6 +133,7 @@ async def test_the_current_password_is_needed_and_guessing_it_is_limited(auth: A
     assert (await auth.log_in("ada@example.com")).status == 200
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_parallel_guesses_of_the_current_password_get_five_verdicts(start: Start) -> None:
     auth = await start()
     grant = await auth.register()
@@ -156,6 +157,7 @@ async def test_a_new_password_replaces_the_old_and_ends_the_other_sessions(auth:
     assert (await auth.refresh(grant["refresh_token"])).status == 200
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_of_two_changes_at_once_one_wins(auth: Auth) -> None:
     grant = await auth.register("ada@example.com")
     other = await (await auth.log_in("ada@example.com")).json()
@@ -169,6 +171,7 @@ async def test_of_two_changes_at_once_one_wins(auth: Auth) -> None:
     assert len(await auth.sql("SELECT 1 FROM sessions WHERE ended_at IS NULL")) == 1
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_logins_during_a_password_change_leave_no_session_of_the_old_password(
     start: Start,
 ) -> None:

@@ -63,6 +63,7 @@ async def test_a_taken_address_is_a_conflict_in_any_case(auth: Auth, email: str)
     assert "email" in await details_of(answer)
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_of_a_race_for_one_address_one_wins(auth: Auth) -> None:
     answers = await asyncio.gather(*(auth.post("register", GOOD) for _ in range(20)))
     assert Counter(answer.status for answer in answers) == {201: 1, 409: 19}
@@ -87,6 +88,7 @@ async def test_a_new_account_is_a_user_and_logged_in(auth: Auth) -> None:
     assert await (await auth.profile(grant["access_token"])).json() == user
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_the_password_is_stored_as_argon2id_only(auth: Auth) -> None:
     await auth.register("ada@example.com")
     [row] = await auth.sql("SELECT users::text AS everything, password_hash FROM users")

@@ -95,6 +95,7 @@ async def test_many_addresses_together_leave_only_known_browsers_in(start: Start
     assert (await browser.log_in(ADA)).status == 200
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_of_many_at_once_no_more_than_the_budget_get_a_verdict(start: Start) -> None:
     auth = await start(spraying_accounts_per_address=5)
     answers = await asyncio.gather(*(guess(auth, nobody(number)) for number in range(40)))

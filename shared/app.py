@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 import orjson
 from aiohttp import web
@@ -74,8 +75,7 @@ def create_app(
     app.cleanup_ctx.extend(service.resources)
     _register(app.router, service.endpoints)
     for version in API_VERSIONS:
-        page = orjson.dumps(document(service.title, version, service.endpoints))
-        app.router.add_get(f"/{version}/openapi.json", _serve_document(page))
+        app.router.add_get(f"/{version}/openapi.json", _serve_document(service, version))
     app.router.add_get("/health/live", live)
     app.router.add_get("/health/accepting", _accepting(health or Health()))
 
@@ -145,9 +145,16 @@ def _accepting(health: Health) -> Callable[[web.Request], Awaitable[web.StreamRe
     return accepting
 
 
-def _serve_document(page: bytes) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _serve_document(
+    service: Service, version: str
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    # Made when it is first asked for: it takes a good part of a start, and few processes are asked.
+    @cache
+    def page() -> bytes:
+        return orjson.dumps(document(service.title, version, service.endpoints))
+
     async def openapi(_request: web.Request) -> web.Response:
-        return web.Response(body=page, headers={"Content-Type": "application/json"})
+        return web.Response(body=page(), headers={"Content-Type": "application/json"})
 
     return openapi
 

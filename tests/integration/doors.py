@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import ClientError, ClientWebSocketResponse, WSMsgType, web
 
 from services.auth.app import build
 from services.auth.settings import Settings
@@ -55,3 +56,19 @@ class AuthProcess:
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
+
+
+async def echo(request: web.Request) -> web.StreamResponse:
+    """A service behind a WebSocket, which says what it hears."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_str(message.data)
+    return socket
+
+
+async def ends(socket: ClientWebSocketResponse[bool]) -> None:
+    """Waits for the end of a conversation, and fails when something else comes."""
+    with contextlib.suppress(ClientError, OSError):
+        ended = await socket.receive(timeout=10)
+        assert ended.type in (WSMsgType.CLOSED, WSMsgType.CLOSE, WSMsgType.ERROR)

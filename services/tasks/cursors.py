@@ -34,9 +34,12 @@ class Walk:
         order = [(one.field, one.descending) for one in sort]
         self._bound = orjson.dumps([owner_id, sorted(filters.items()), order])
 
-    def cursor(self, last: Any) -> str:
-        """The cursor of what follows the task `last`."""
-        place = orjson.dumps([getattr(last, field) for field in self._fields], default=str)
+    def cursor(self, last: Any, relevance: float | None = None) -> str:
+        """The cursor of what follows the task `last`, of this relevance where that orders."""
+        values = [
+            relevance if field == "relevance" else getattr(last, field) for field in self._fields
+        ]
+        place = orjson.dumps(values, default=str)
         return urlsafe_b64encode(self._seal(place) + place).decode().rstrip("=")
 
     def place(self, cursor: str) -> Place | None:

@@ -192,6 +192,8 @@ class SortKey:
 Place = Sequence[Any]
 
 NEWEST_FIRST = (SortKey("created_at", descending=True),)
+# Of tasks with words that are searched: those that speak of them most, in the title above all.
+BEST_FIRST = (SortKey("relevance", descending=True), *NEWEST_FIRST)
 SORTABLE = ("priority", "due_date", "created_at", "updated_at", "title", "completed")
 
 

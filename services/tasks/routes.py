@@ -157,7 +157,7 @@ V2 = (
         method="GET",
         path="/tasks",
         handler=v2.list_tasks,
-        summary="List tasks by pages, filtered and sorted; the newest first unless said otherwise",
+        summary="List tasks by pages, filtered and sorted",
         description="With `cursor` the list is walked: each task that stays where it is comes "
         "exactly once, whatever is added, changed or removed meanwhile.",
         permission=READ,

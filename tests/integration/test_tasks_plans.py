@@ -23,7 +23,7 @@ import pytest
 from services.tasks import repository
 from services.tasks.app import PLANNER
 from services.tasks.changes import Change
-from services.tasks.domain import NEWEST_FIRST, SORTABLE, SortKey, new_task
+from services.tasks.domain import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, new_task
 from services.tasks.repository.answers import AnswerRepository, KeptAnswer, KeyName
 from services.tasks.repository.backlog import BacklogRepository
 from services.tasks.repository.counts import Counts
@@ -233,6 +233,8 @@ async def filter_tasks(connection: Any) -> None:
     wanted += [{}, {"q": "about"}, {"q": "-nothing"}, {"completed": False, "label": "label4"}]
     for filters in wanted:
         await look(connection, filters, NEWEST_FIRST)
+    for words in ("word5", "about"):
+        await look(connection, {"q": words}, BEST_FIRST)
 
 
 async def sort_tasks(connection: Any) -> None:
@@ -249,8 +251,9 @@ async def look(connection: Any, filters: dict[str, Any], sort: tuple[SortKey, ..
     first = await lists.walk(OWNER, filters, sort, after=None, limit=3)
     if first.tasks:
         last = first.tasks[-1]
-        place = [*(getattr(last, key.field) for key in sort), last.id]
-        await lists.walk(OWNER, filters, sort, after=place, limit=3)
+        known = {"relevance": first.relevance[-1]} if first.relevance else {}
+        place = [known.get(key.field, getattr(last, key.field, None)) for key in first.sort]
+        await lists.walk(OWNER, filters, first.sort, after=[*place, last.id], limit=3)
     assert len(first.tasks) <= 3 >= len(page.tasks)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from services.tasks.domain import NEWEST_FIRST, CursorRefused, Task
+from services.tasks.domain import CursorRefused, Task
 from services.tasks.handlers.conditional import if_match, none_match, validators
 from services.tasks.handlers.keys import CREATIONS, FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
@@ -25,7 +25,7 @@ async def list_tasks(request: web.Request, given: Given) -> Reply:
         request.app[LISTS],
         owner_of(request, given),
         filters={name: value for name, value in given.query.items() if name in FILTERS},
-        sort=given.query.get("sort", NEWEST_FIRST),
+        sort=given.query.get("sort"),
         offset=(number - 1) * size,
         limit=size,
     )
@@ -46,7 +46,7 @@ async def _walk(request: web.Request, given: Given) -> Reply:
         request.app[LISTS],
         owner_of(request, given),
         filters={name: value for name, value in given.query.items() if name in FILTERS},
-        sort=given.query.get("sort", NEWEST_FIRST),
+        sort=given.query.get("sort"),
         cursor=given.query["cursor"],
         limit=given.query["page_size"],
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.tasks.domain import ExportedTask, Place, SortKey, Task
+from services.tasks.domain import BEST_FIRST, NEWEST_FIRST, ExportedTask, Place, SortKey, Task
 from services.tasks.repository.counts import LAST_CHANGE, TOLD, Counts, moved
 from services.tasks.repository.feed import NEVER, REVISION
 from services.tasks.repository.keyset import branches, order_by, total_order
@@ -28,13 +28,15 @@ _CONDITIONS = {
     "parent_id": "parent_id = {}",
 }
 # The same characters are taken out of what is searched. The owner is a word of his tasks.
-_WORDS = (
-    "(websearch_to_tsquery('simple', translate({}, '/.:@_=<>&', '         ')) && "
-    "('''owner:' || $1::uuid::text || '''')::tsquery)"
-)
+_SEARCHED = "websearch_to_tsquery('simple', translate({}, '/.:@_=<>&', '         '))"
+_WORDS = f"({_SEARCHED} && ('''owner:' || $1::uuid::text || '''')::tsquery)"
+# A word in the title weighs more than one in the description, however often it is there.
+_RELEVANCE = f", ts_rank(search, {_SEARCHED})::float8 AS relevance"
 _CONDITIONS["q"] = f"search @@ {_WORDS}"
 # So many tasks with some words are looked at one by one; more of them are met soon in any order.
 _FEW = 1_000
+# A walk by relevance goes on by it, should there have come more than a few meanwhile.
+_MANY = 1_000_000
 FILTERS = frozenset(_CONDITIONS)
 # The filters whose counts are kept, as conditions on the tallies.
 _TALLIED = {
@@ -57,15 +59,22 @@ _EXPORT_FIRST = _EXPORT.format(after="")
 _EXPORT_NEXT = _EXPORT.format(after="AND (task.created_at, task.id) > ($3, $4)")
 
 
+# Where the columns of a task end, behind the revision, the count and the last change.
+_LAST = 3 + len(Task._fields)
 _NO_COUNT = "SELECT NULL::bigint AS total"
 
 
 class Counted(NamedTuple):
-    """A part of a list at a revision of its owner's feed, and how many tasks the whole has."""
+    """A part of a list at a revision of its owner's feed, and how many tasks the whole has.
+
+    `sort` is the order that they are in, `relevance` that of each task where it orders.
+    """
 
     revision: str
     total: int
     tasks: list[Task]
+    sort: Sequence[SortKey]
+    relevance: list[float]
     change_id: UUID | None = None  # the last one of the feed, where it was asked for
 
 
@@ -87,11 +96,13 @@ class TaskLists:
     ) -> Counted:
         """How many tasks pass the filters, and `limit` of them from `offset` on.
 
-        The two agree, as both come from one statement.
+        The two agree, as both come from one statement. Words that more than a few tasks have tell
+        little: then the newest come first, not the best.
         """
         few = await self._few(owner_id, filters, sort, None, offset, limit)
         if few is not None:
             return few
+        sort = NEWEST_FIRST if sort == BEST_FIRST else sort
         where, values = _where(owner_id, filters)
         key = (where, *values)
         values += [offset, limit]
@@ -120,7 +131,11 @@ class TaskLists:
         limit: int,
     ) -> Counted | None:
         """As `page` and `walk` when few tasks have the words that are searched, else None."""
-        if "q" not in filters or self._counts.is_common(owner_id, filters["q"]):
+        best = sort == BEST_FIRST
+        most = _MANY if best and after is not None else _FEW
+        if "q" not in filters:
+            return None
+        if most == _FEW and self._counts.is_common(owner_id, filters["q"]):
             return None
         where, values = _where(
             owner_id, {name: one for name, one in filters.items() if name != "q"}
@@ -128,15 +143,16 @@ class TaskLists:
         values += [filters["q"], offset, limit]
         at = len(values)
         words = _WORDS.format(f"${at - 2}")
+        more = _RELEVANCE.format(f"${at - 2}") if best else ""
         part = _part(
             "true", sort, after, values, limit=f"${at}", offset=f"${at - 1}", source="found"
         )
         found = (
-            f"WITH matched AS MATERIALIZED (SELECT id FROM tasks_with({words}, {_FEW + 1}) AS id), "
-            f"found AS MATERIALIZED (SELECT {COLUMNS} FROM tasks JOIN matched USING (id) "
-            f"WHERE {where} AND (SELECT count(*) FROM matched) <= {_FEW})"
+            f"WITH matched AS MATERIALIZED (SELECT id FROM tasks_with({words}, {most + 1}) AS id), "
+            f"found AS MATERIALIZED (SELECT {COLUMNS}{more} FROM tasks JOIN matched USING (id) "
+            f"WHERE {where} AND (SELECT count(*) FROM matched) <= {most})"
         )
-        count = f"SELECT CASE WHEN (SELECT count(*) FROM matched) <= {_FEW} "
+        count = f"SELECT CASE WHEN (SELECT count(*) FROM matched) <= {most} "
         count += "THEN (SELECT count(*) FROM found) ELSE -1 END AS total"
         page = await self._page(count, part, sort, values, found=found)
         if page.total >= 0:
@@ -165,8 +181,9 @@ class TaskLists:
         )
         # A page beyond the end is one row with nothing but the count.
         revision, total, change_id, *first = rows[0]
-        tasks = [] if first[0] is None else tasks_of(row[3:] for row in rows)
-        return Counted(revision, -1 if total is None else total, tasks, change_id)
+        tasks = [] if first[0] is None else tasks_of(row[3:_LAST] for row in rows)
+        relevance = [row[_LAST] for row in rows] if sort == BEST_FIRST else []
+        return Counted(revision, -1 if total is None else total, tasks, sort, relevance, change_id)
 
     async def walk(
         self,
@@ -177,10 +194,14 @@ class TaskLists:
         after: Place | None,
         limit: int,
     ) -> Counted:
-        """The next `limit` tasks after that place, or the first ones; nothing is counted."""
+        """The next `limit` tasks after that place, or the first ones; nothing is counted.
+
+        As in `page` the newest may come first in place of the best, and do so all the walk long.
+        """
         few = await self._few(owner_id, filters, sort, after, 0, limit)
         if few is not None:
             return few
+        sort = NEWEST_FIRST if sort == BEST_FIRST else sort
         where, values = _where(owner_id, filters)
         values.append(limit)
         part = _part(where, sort, after, values, limit=f"${len(values)}", offset="0")
@@ -237,8 +258,9 @@ def _part(
     source: str = "tasks",
 ) -> str:
     """`limit` tasks in their order, `offset` of them left out before."""
+    columns = f"{COLUMNS}, relevance" if sort == BEST_FIRST else COLUMNS
     selects = [
-        f"(SELECT {COLUMNS} FROM {source} WHERE {' AND '.join([where, *branch.conditions])} "
+        f"(SELECT {columns} FROM {source} WHERE {' AND '.join([where, *branch.conditions])} "
         f"ORDER BY {branch.order} LIMIT {offset}::bigint + {limit}::bigint)"
         for branch in branches(sort, after, values)
     ]

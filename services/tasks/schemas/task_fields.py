@@ -120,7 +120,9 @@ class Sort(fields.String):
         about = (
             f"Any of {', '.join(SORTABLE)}, separated by commas; a minus sorts downwards. Tasks "
             "without a due date come last in both directions. Among equals the id decides, in the "
-            "direction of the last field."
+            "direction of the last field. Without it the newest come first, and with `q` the best "
+            "match: a word in the title tells more than one in the description, and words that "
+            "more than 1,000 tasks have tell nothing."
         )
         metadata = {"pattern": f"^{_SORT.pattern}$", "description": about}
         super().__init__(metadata=metadata, **options)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.tasks.cursors import Walk
-from services.tasks.domain import ExportedTask, SortKey, Task
+from services.tasks.domain import (
+    BEST_FIRST,
+    NEWEST_FIRST,
+    CursorRefused,
+    ExportedTask,
+    Place,
+    SortKey,
+    Task,
+)
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.lists import Counted, TaskLists
 from shared.batches import Batches
@@ -36,13 +45,21 @@ async def list_tasks(
     owner_id: UUID,
     *,
     filters: Mapping[str, Any],
-    sort: Sequence[SortKey],
+    sort: Sequence[SortKey] | None,
     offset: int,
     limit: int,
 ) -> Counted:
-    """The owner's live tasks that pass `filters`, from `offset` on."""
+    """The owner's live tasks that pass `filters`, from `offset` on; `sort` as in `walk_tasks`."""
+    wanted = _orders(filters, sort)[0]
     async with lists.read() as repository:
-        return await repository.page(owner_id, filters, sort, offset=offset, limit=limit)
+        return await repository.page(owner_id, filters, wanted, offset=offset, limit=limit)
+
+
+def _orders(filters: Mapping[str, Any], sort: Sequence[SortKey] | None) -> list[Sequence[SortKey]]:
+    """The orders that a list may be in, the wanted one first."""
+    if sort is not None:
+        return [sort]
+    return [BEST_FIRST, NEWEST_FIRST] if "q" in filters else [NEWEST_FIRST]
 
 
 class WalkPage(NamedTuple):
@@ -58,24 +75,40 @@ async def walk_tasks(
     owner_id: UUID,
     *,
     filters: Mapping[str, Any],
-    sort: Sequence[SortKey],
+    sort: Sequence[SortKey] | None,
     cursor: str,
     limit: int,
 ) -> WalkPage:
     """The owner's live tasks that pass `filters`, from the cursor on; "" is the beginning.
 
-    A task that exists during the whole walk, and whose place in the order stays, is on exactly
-    one page. Raises CursorRefused.
+    Without `sort` the newest come first, and where words are searched the best. A task that exists
+    during the whole walk, and whose place in the order stays, is on exactly one page. Raises
+    CursorRefused.
     """
     async with lists.read() as repository:
-        walk = Walk(await repository.secret(CURSORS), owner_id, filters, sort)
+        key = await repository.secret(CURSORS)
+        walks = [(order, Walk(key, owner_id, filters, order)) for order in _orders(filters, sort)]
+        wanted, after = _begun(walks, cursor)
         # One more than asked for tells whether anything follows.
-        found = await repository.walk(
-            owner_id, filters, sort, after=walk.place(cursor), limit=limit + 1
-        )
+        found = await repository.walk(owner_id, filters, wanted, after=after, limit=limit + 1)
     page = found.tasks[:limit]
-    more = len(found.tasks) > limit
-    return WalkPage(found.revision, walk.cursor(page[-1]) if more else None, page)
+    next_cursor = None
+    if len(found.tasks) > limit:
+        relevance = found.relevance[limit - 1] if found.relevance else None
+        walk = next(walk for order, walk in walks if order == found.sort)
+        next_cursor = walk.cursor(page[-1], relevance)
+    return WalkPage(found.revision, next_cursor, page)
+
+
+def _begun(
+    walks: Sequence[tuple[Sequence[SortKey], Walk]], cursor: str
+) -> tuple[Sequence[SortKey], Place | None]:
+    """The order of the walk that `cursor` is of, and where in it. Raises CursorRefused."""
+    for order, walk in walks[:-1]:
+        with contextlib.suppress(CursorRefused):
+            return order, walk.place(cursor)
+    order, walk = walks[-1]
+    return order, walk.place(cursor)
 
 
 async def export_tasks(lists: Lists, owner_id: UUID) -> AsyncIterator[list[ExportedTask]]:

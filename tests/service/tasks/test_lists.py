@@ -128,6 +128,30 @@ async def test_links_keep_the_filters(filled: Client) -> None:
     assert (first["previous"], last["next"]) == (None, None)
 
 
+async def test_the_best_match_comes_first_unless_a_sort_is_asked_for(ann: Client) -> None:
+    for title, description in (
+        ("kiwi and kiwi", None),
+        ("in passing", "one kiwi " + "and much else " * 20),
+        ("in passing, too", "one kiwi"),
+        ("kiwi", None),
+        ("nothing", None),
+    ):
+        await ann.created(title=title, description=description)
+    best = ["kiwi and kiwi", "kiwi", "in passing, too", "in passing"]
+    assert await titles(ann, "q=kiwi") == best
+    assert await titles(ann, "q=kiwi&sort=-created_at") == [
+        *reversed(best[1:2]),
+        *best[2:],
+        best[0],
+    ]
+    walked, cursor = [], ""
+    while cursor is not None:
+        part = (await ann.get(f"/v2/tasks?q=kiwi&page_size=1&cursor={cursor}")).data
+        walked += [task["title"] for task in part["results"]]
+        cursor = part["next_cursor"]
+    assert walked == best
+
+
 async def test_a_page_beyond_the_end_is_empty_and_leads_back(filled: Client) -> None:
     page = (await filled.get("/v2/tasks?page=10000000&page_size=100")).data
     assert (page["count"], page["next"], page["results"]) == (len(TASKS), None, [])

@@ -5,6 +5,7 @@ stream into components is ours, so that a file of any length takes the memory of
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterable
 from datetime import UTC, date, datetime, time
 from functools import partial
@@ -40,6 +41,7 @@ class _Cutter:
     """Gathers the lines of one component at a time; time zones are kept for those that follow."""
 
     def __init__(self) -> None:
+        self._begun = False
         self._begin = 0
         self._kind = b""
         self._lines: list[bytes] = []
@@ -50,6 +52,10 @@ class _Cutter:
         text = line.rstrip(b"\r\n")
         # A line that begins with a blank goes on with the one before, whatever it says.
         mark = text.rstrip().upper()
+        if not self._begun and mark:
+            self._begun = True
+            if not mark.removeprefix(BOM_UTF8).startswith(b"BEGIN:"):
+                intake.refuse(number, {"line": ["Not iCalendar: it begins with BEGIN:VCALENDAR."]})
         if not self._kind:
             if mark in (b"BEGIN:VTODO", b"BEGIN:VTIMEZONE"):
                 self._begin, self._kind, self._lines, self._size = number, mark[6:], [], 0
@@ -102,13 +108,12 @@ def _fields(todo: Todo) -> dict[str, Any]:
             raise LineFault({name.lower(): ["Tasks do not recur."]})
     status = str(_one(todo, "STATUS") or "").upper()
     done = _time(todo, "COMPLETED")
-    priority = _one(todo, "PRIORITY")
     completed = status in _ENDED or (done is not None and not status)
     return {
         "external_id": _text(todo, "UID"),
         "title": _text(todo, "SUMMARY") or "",
         "description": _text(todo, "DESCRIPTION"),
-        "priority": 1 if priority is None else _TO_OURS.get(int(priority), 1),
+        "priority": _priority(todo),
         "completed": completed,
         "completed_at": done if completed else None,
         "created_at": _time(todo, "CREATED"),
@@ -116,6 +121,14 @@ def _fields(todo: Todo) -> dict[str, Any]:
         "labels": _labels(todo),
         "parent_external_id": _parent(todo),
     }
+
+
+def _priority(todo: Todo) -> int:
+    given = _one(todo, "PRIORITY")
+    ours = _TO_OURS.get(0 if given is None else int(given))
+    if ours is None:
+        raise LineFault({"priority": ["Must be between 0 and 9."]})
+    return ours
 
 
 def _one(todo: Todo, name: str) -> Any:

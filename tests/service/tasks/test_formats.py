@@ -211,6 +211,15 @@ async def test_todo_txt_as_people_write_it(ann: Client) -> None:
     assert tasks["Later t:2026-02-01"]["due_date"] == "2026-03-01T00:00:00Z"
 
 
+async def test_what_is_no_calendar_is_not_passed_over(ann: Client) -> None:
+    report = await good(ann, "ics", b"\r\ntitle,priority\r\nMilk,3\r\n")
+    assert [(one["line"], set(one["errors"])) for one in report["refused"]] == [(2, {"line"})]
+    text = b"\xef\xbb\xbfBEGIN:VCALENDAR\nBEGIN:VTODO\nSUMMARY:a\nPRIORITY:%d\nEND:VTODO\n"
+    report = await good(ann, "ics", text % 10)
+    assert [(one["line"], set(one["errors"])) for one in report["refused"]] == [(2, {"priority"})]
+    assert (await good(ann, "ics", text % 9))["imported"] == 1
+
+
 async def test_a_folded_line_that_looks_like_an_end_is_none(ann: Client) -> None:
     text = b"BEGIN:VTODO\r\nUID:1\r\nSUMMARY:to\r\n END:VTODO\r\n\tBEGIN:VTODO\r\nEND:VTODO\r\n"
     assert (await good(ann, "ics", text))["imported"] == 1

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
+from marshmallow import ValidationError
+
 SHORTEST_DATABASE_PASSWORD = 8
 _WEAK_PASSWORDS = frozenset(
     {"postgres", "password", "passw0rd", "tasklane", "changeme", "12345678", "superuser"}
 )
+
+
+def of_postgresql(url: str) -> None:
+    """The check of a setting: the URL has a scheme of PostgreSQL."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValidationError("Must begin with postgresql://.")
 
 
 def has_weak_password(url: str) -> bool:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from services.auth.domain import KeyLife, LockoutPolicy, SessionLife, SprayPolicy
 from services.auth.passwords.peppers import Peppers
-from shared.database_url import has_weak_password
+from shared.database_url import has_weak_password, of_postgresql
 from shared.identity import CLOCK_LEEWAY_SECONDS
 from shared.sealing import SealingSettings
 from shared.settings import ProcessSettings, at_least, setting
@@ -25,7 +25,10 @@ class DatabaseSettings:
     """What the commands that only need the database read."""
 
     database_url: str = setting(
-        "AUTH_DATABASE_URL", "The database of auth in PostgreSQL 14 or newer.", secret=True
+        "AUTH_DATABASE_URL",
+        "The database of auth in PostgreSQL 14 or newer.",
+        secret=True,
+        check=of_postgresql,
     )
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
-from shared.database_url import has_weak_password
+from shared.database_url import has_weak_password, of_postgresql
 from shared.sealing import SealingSettings
 from shared.settings import ProcessSettings, at_least, setting
 from shared.settings import port as port_number
@@ -29,7 +29,10 @@ class DatabaseSettings:
     """What the commands that only need the database read."""
 
     database_url: str = setting(
-        "TASKS_DATABASE_URL", "The database of tasks in PostgreSQL 14 or newer.", secret=True
+        "TASKS_DATABASE_URL",
+        "The database of tasks in PostgreSQL 14 or newer.",
+        secret=True,
+        check=of_postgresql,
     )
 
 

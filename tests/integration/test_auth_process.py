@@ -200,6 +200,10 @@ def test_without_settings_the_start_is_refused_with_all_of_them_named() -> None:
     done = command("")
     assert done.returncode == 78
     assert "AUTH_DATABASE_URL" in done.stderr
+    other = command("mysql://root@localhost/auth", AUTH_PORT="x")
+    assert other.returncode == 78
+    assert "AUTH_DATABASE_URL: Must begin with postgresql://." in other.stderr
+    assert "AUTH_PORT: " in other.stderr
 
 
 async def test_an_administrator_is_made_with_the_piped_password(auth_database_url: str) -> None:

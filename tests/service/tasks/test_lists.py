@@ -144,7 +144,8 @@ async def test_the_best_match_comes_first_unless_a_sort_is_asked_for(ann: Client
         *best[2:],
         best[0],
     ]
-    walked, cursor = [], ""
+    walked: list[str] = []
+    cursor: str | None = ""
     for _ in best:
         part = (await ann.get(f"/v2/tasks?q=kiwi&page_size=1&cursor={cursor}")).data
         walked += [task["title"] for task in part["results"]]

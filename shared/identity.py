@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from uuid import UUID
 
 import jwt
 
+from shared.clock import time_not_going_back
 from shared.errors import InvalidToken
 
 ALGORITHM = "RS256"
@@ -113,7 +113,7 @@ class AccessTokenVerifier:
         issuer: str,
         audience: str,
         cache_size: int = 10_000,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = time_not_going_back,
     ) -> None:
         self._keys = keys
         self._issuer = issuer
@@ -184,9 +184,13 @@ class AccessTokenVerifier:
                 leeway=CLOCK_LEEWAY_SECONDS,
                 options={"require": list(REQUIRED_CLAIMS), "strict_aud": True},
             )
-            return principal_of(claims), key_id
+            principal = principal_of(claims)
         except (jwt.InvalidTokenError, RecursionError, ValueError, TypeError, KeyError) as error:
             raise InvalidToken from error
+        # What the library looked at is the wall clock, which may have been set back.
+        if principal.expires_at + CLOCK_LEEWAY_SECONDS <= self._now():
+            raise InvalidToken
+        return principal, key_id
 
 
 def principal_of(claims: Mapping[str, Any]) -> Principal:

@@ -24,8 +24,9 @@ Removal = Callable[[], Awaitable[int]]
 class Purging:
     """Every replica runs one; rows that another is removing are passed over.
 
-    What cannot be removed from one table keeps nothing in the others. `revocations_kept` and
-    `audit_kept` are how long those two are kept.
+    What cannot be removed from one table keeps nothing in the others. A row has to be past its time
+    by the clock of the database too: a process whose own is ahead removes nothing early.
+    `revocations_kept` and `audit_kept` are how long those two are kept.
     """
 
     def __init__(

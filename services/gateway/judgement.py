@@ -8,7 +8,6 @@ last three leave it as it was, the same head means the same.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from services.gateway.exchange import Exchange, Forward, Headers
 from services.gateway.framing import rendered
 from services.gateway.headers import DOCUMENT_DEFAULTS
 from services.gateway.limits.stage import Charge
+from shared.clock import time_not_going_back
 
 if TYPE_CHECKING:
     from services.gateway.config import Route
@@ -94,7 +94,7 @@ def recall(exchange: Exchange, rules: Rules, identity: IdentityStage) -> Judgeme
     if known is None:
         return None
     principal = known.principal
-    if known.rules is not rules or time.time() >= known.until:
+    if known.rules is not rules or time_not_going_back() >= known.until:
         return None
     if principal is not None and not identity.stands(principal):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.auth.repository.api_keys import ApiKeys
 from services.auth.repository.audit import Audit
 from services.auth.repository.cookie_sessions import CookieSessions
+from services.auth.repository.database_clock import DatabaseClock
 from services.auth.repository.deletions import Deletions
 from services.auth.repository.directory import Directory
 from services.auth.repository.failed_entries import FailedEntries
@@ -22,7 +23,7 @@ class AuthRepository:
     """The tables of auth, bound to one connection."""
 
     __slots__ = (
-        "api_keys", "audit", "cookie_sessions", "deletions", "directory", "failed_entries",
+        "api_keys", "audit", "clock", "cookie_sessions", "deletions", "directory", "failed_entries",
         "guesses", "keys", "revocations", "sessions", "users",
     )  # fmt: skip
 
@@ -37,6 +38,7 @@ class AuthRepository:
         self.keys = Keys(connection)
         self.revocations = Revocations(connection)
         self.audit = Audit(connection)
+        self.clock = DatabaseClock(connection)
         self.deletions = Deletions(connection)
 
 

@@ -13,7 +13,7 @@ from shared.database import Connection
 from shared.ids import uuid7
 
 _COLUMNS = "id, user_id, refresh_counter, idle_expires_at, expires_at, ended_at"
-_ALIVE = "cookie_hash IS NOT NULL AND ended_at IS NULL AND idle_expires_at > $2"
+_ALIVE = "cookie_hash IS NOT NULL AND ended_at IS NULL AND idle_expires_at > greatest($2, now())"
 
 
 class CookieSessions:
@@ -43,13 +43,13 @@ class CookieSessions:
         return _session_of(row)
 
     async def by_cookie(self, cookie_hash: bytes, now: datetime) -> tuple[Session, User] | None:
-        """The session of a cookie with its owner, when both are alive."""
+        """The session of a cookie with its owner, when both are alive, by each of two clocks."""
         row = await self._connection.fetchrow(
             "SELECT s.id AS session_id, s.user_id, s.refresh_counter, s.idle_expires_at,"
             f" s.expires_at, s.ended_at, {USER_COLUMNS}"
             " FROM sessions s JOIN users u ON u.id = s.user_id"
-            " WHERE s.cookie_hash = $1 AND s.ended_at IS NULL AND s.idle_expires_at > $2"
-            " AND u.is_active",
+            " WHERE s.cookie_hash = $1 AND s.ended_at IS NULL"
+            " AND s.idle_expires_at > greatest($2, now()) AND u.is_active",
             cookie_hash,
             now,
         )
@@ -69,8 +69,9 @@ class CookieSessions:
     ) -> Session:
         """Begins the idle time again; not oftener than asked, so that use costs no write."""
         row = await self._connection.fetchrow(
-            "UPDATE sessions SET used_at = $2, idle_expires_at = $3 WHERE id = $1"
-            f" AND ended_at IS NULL AND used_at <= $4 RETURNING {_COLUMNS}",
+            "UPDATE sessions SET used_at = $2,"
+            " idle_expires_at = least(expires_at, greatest(idle_expires_at, $3))"
+            f" WHERE id = $1 AND ended_at IS NULL AND used_at <= $4 RETURNING {_COLUMNS}",
             session.id,
             now,
             life.idle_end(now, session.expires_at),

@@ -1,4 +1,8 @@
-"""Counters of wrong guesses, by a keyed hash of what was guessed at."""
+"""Counters of wrong guesses, by a keyed hash of what was guessed at.
+
+Locks go by the clock of the database, which is one for all replicas: none whose own clock steps
+lifts a lock, or sets one that is over already.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,16 @@ class Guesses:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def locked_until(self, subject: bytes, now: datetime) -> datetime | None:
-        """When the lock on `subject` ends, None when there is none."""
-        found: datetime | None = await self._connection.fetchval(
-            "SELECT locked_until FROM failed_guesses WHERE subject = $1 AND locked_until > $2",
+    async def locked_for(self, subject: bytes) -> timedelta | None:
+        """How long `subject` stays locked, None when it is not."""
+        left: timedelta | None = await self._connection.fetchval(
+            "SELECT locked_until - now() FROM failed_guesses"
+            " WHERE subject = $1 AND locked_until > now()",
             subject,
-            now,
         )
-        return found
+        return left
 
-    async def count(self, subject: bytes, now: datetime, memory: timedelta) -> int | None:
+    async def count(self, subject: bytes, memory: timedelta) -> int | None:
         """Adds a failure and returns how many there are in a row; None, adding none, when locked.
 
         The row stays ours until the transaction ends, so a lock can follow before the next one
@@ -30,30 +34,34 @@ class Guesses:
         """
         failures: int | None = await self._connection.fetchval(
             "INSERT INTO failed_guesses AS kept (subject, failures, expires_at)"
-            " VALUES ($1, 1, $3) ON CONFLICT (subject) DO UPDATE SET"
-            " failures = CASE WHEN kept.expires_at <= $2 THEN 1 ELSE kept.failures + 1 END,"
-            " locked_until = NULL, expires_at = $3"
-            " WHERE kept.locked_until IS NULL OR kept.locked_until <= $2 RETURNING failures",
+            " VALUES ($1, 1, now() + $2::interval) ON CONFLICT (subject) DO UPDATE SET"
+            " failures = CASE WHEN kept.expires_at <= now() THEN 1 ELSE kept.failures + 1 END,"
+            " locked_until = NULL, expires_at = excluded.expires_at"
+            " WHERE kept.locked_until IS NULL OR kept.locked_until <= now() RETURNING failures",
             subject,
-            now,
-            now + memory,
+            memory,
         )
         return failures
 
-    async def lock(self, subject: bytes, until: datetime, memory: timedelta) -> None:
+    async def lock(self, subject: bytes, lock: timedelta, memory: timedelta) -> None:
+        """Locks `subject` from now on; its failures are remembered for `memory` after that."""
         await self._connection.execute(
-            "UPDATE failed_guesses SET locked_until = $2, expires_at = $3 WHERE subject = $1",
+            "UPDATE failed_guesses SET locked_until = now() + $2::interval,"
+            " expires_at = now() + $2::interval + $3::interval WHERE subject = $1",
             subject,
-            until,
-            until + memory,
+            lock,
+            memory,
         )
 
-    async def hold(self, subject: bytes, now: datetime) -> datetime | None:
-        """As `locked_until`; a counter that exists stays ours until the transaction ends."""
-        found: datetime | None = await self._connection.fetchval(
-            "SELECT locked_until FROM failed_guesses WHERE subject = $1 FOR UPDATE", subject
+    async def hold(self, subject: bytes) -> timedelta | None:
+        """As `locked_for`; a counter that exists stays ours until the transaction ends."""
+        # The transaction may have begun before the lock that it waited for.
+        left: timedelta | None = await self._connection.fetchval(
+            "SELECT locked_until - clock_timestamp() FROM failed_guesses WHERE subject = $1"
+            " FOR UPDATE",
+            subject,
         )
-        return found if found is not None and found > now else None
+        return left if left is not None and left > timedelta(0) else None
 
     async def forget(self, subject: bytes) -> None:
         await self._connection.execute("DELETE FROM failed_guesses WHERE subject = $1", subject)

@@ -38,17 +38,21 @@ class Sessions:
         )
         return Session(**dict(row))
 
-    async def locked(self, session_id: UUID) -> tuple[Session, User] | None:
-        """The session and its owner; others that want to change the session wait for us.
+    async def locked(self, session_id: UUID, now: datetime) -> tuple[Session, User, bool] | None:
+        """The session, its owner and whether it is alive, by our clock and by the database's.
+
+        Others that want to change the session wait for us.
 
         The owner is not locked: whoever changes an account in a way that matters here ends its
         sessions too, and so waits for this one.
         """
         row = await self._connection.fetchrow(
             "SELECT s.user_id, s.refresh_counter, s.idle_expires_at, s.expires_at, s.ended_at,"
-            f" {USER_COLUMNS} FROM sessions s JOIN users u ON u.id = s.user_id"
+            " s.ended_at IS NULL AND least(s.idle_expires_at, s.expires_at) > greatest($2, now())"
+            f" AS is_alive, {USER_COLUMNS} FROM sessions s JOIN users u ON u.id = s.user_id"
             " WHERE s.id = $1 FOR UPDATE OF s",
             session_id,
+            now,
         )
         if row is None:
             return None
@@ -60,13 +64,18 @@ class Sessions:
             expires_at=row["expires_at"],
             ended_at=row["ended_at"],
         )
-        return session, user_of(row)
+        return session, user_of(row), row["is_alive"]
 
     async def rotate(self, session: Session, life: SessionLife, now: datetime) -> Session:
-        """Counts a refresh: earlier tokens are behind, and the idle time begins again."""
+        """Counts a refresh: earlier tokens are behind, and the idle time begins again.
+
+        A replica whose clock is behind does not bring the end nearer.
+        """
         row = await self._connection.fetchrow(
-            "UPDATE sessions SET refresh_counter = refresh_counter + 1, used_at = $2,"
-            f" idle_expires_at = $3 WHERE id = $1 RETURNING {_COLUMNS}",
+            "UPDATE sessions SET refresh_counter = refresh_counter + 1,"
+            " used_at = greatest(used_at, $2),"
+            " idle_expires_at = least(expires_at, greatest(idle_expires_at, $3))"
+            f" WHERE id = $1 RETURNING {_COLUMNS}",
             session.id,
             now,
             life.idle_end(now, session.expires_at),

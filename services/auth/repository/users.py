@@ -39,10 +39,14 @@ class Users:
         return None if row is None else user_of(row)
 
     async def of_live_session(self, session_id: UUID, now: datetime) -> User | None:
-        """The account whose session this is, when both the session and the account are alive."""
+        """The account whose session this is, when both the session and the account are alive.
+
+        By our clock and by that of the database: neither that went back makes a session live on.
+        """
         row = await self._connection.fetchrow(
             f"SELECT {USER_COLUMNS} FROM sessions s JOIN users u ON u.id = s.user_id"
-            " WHERE s.id = $1 AND s.ended_at IS NULL AND s.idle_expires_at > $2 AND u.is_active",
+            " WHERE s.id = $1 AND s.ended_at IS NULL AND s.idle_expires_at > greatest($2, now())"
+            " AND u.is_active",
             session_id,
             now,
         )

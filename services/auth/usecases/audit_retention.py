@@ -17,6 +17,7 @@ async def purge_audit(store: AuthStore, now: datetime, *, kept: timedelta) -> in
     is an event itself. Raises ServiceUnavailable.
     """
     async with store.begin() as repository:
+        now -= await repository.clock.behind()
         head = await repository.audit.take_head()
         seal = await repository.audit.last_seal(before=now - kept) if head is not None else None
         if head is not None and seal is not None and seal.sequence > head.purged_until:

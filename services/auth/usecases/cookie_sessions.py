@@ -69,7 +69,7 @@ async def log_in_by_cookie(
     """
     user, watched = await prove(store, passwords, guard, attempt, now)
     async with noting_refusal(store, user, watched, now), store.begin() as repository:
-        current = await let_in(repository, guard, events, user, watched, now)
+        current = await let_in(repository, guard, events, user, watched)
         grant = await open_session(repository, tokens, life, current, attempt.origin, now)
         await record_login(repository, user.id, grant.session_id, now)
         await _end_replaced(repository, replaces, now)

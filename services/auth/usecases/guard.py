@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +9,7 @@ from services.auth.devices import Devices
 from services.auth.domain import Origin, SprayPolicy, WrongCredentials
 from services.auth.events import AuthEvents, Scope
 from services.auth.repository import AuthRepository
-from services.auth.usecases.lockout import Guess, Lockout
+from services.auth.usecases.lockout import Guess, Lockout, whole_seconds
 from shared.client_address import counted_address
 from shared.errors import AccountLocked, ApiError, RateLimited
 
@@ -70,30 +69,26 @@ class LoginGuard:
             self._lockout.source(counted_address(attempt.origin.address)),
         )
 
-    async def refuse_early(
-        self, repository: AuthRepository, watched: Watched, now: datetime
-    ) -> ApiError | None:
+    async def refuse_early(self, repository: AuthRepository, watched: Watched) -> ApiError | None:
         """RateLimited or AccountLocked when it is no use to try; asked before the costly check."""
-        refusal = await self._spent(repository, watched, now)
+        refusal = await self._spent(repository, watched)
         if refusal is not None:
             return refusal
-        left = await self._lockout.seconds_left(repository, watched.subject, now)
+        left = await self._lockout.seconds_left(repository, watched.subject)
         return None if left is None else self._locked(watched, left)
 
-    async def settle_wrong(
-        self, repository: AuthRepository, watched: Watched, now: datetime
-    ) -> Settled:
+    async def settle_wrong(self, repository: AuthRepository, watched: Watched) -> Settled:
         """Counts a wrong guess. What it led to holds once the transaction has committed."""
         if watched.source is not None:
             # One at a time from one address, so that no more than the budget get a verdict.
             await repository.failed_entries.hold(watched.source)
-            refusal = await self._spent(repository, watched, now)
+            refusal = await self._spent(repository, watched)
             if refusal is not None:
                 return Settled(refusal)
             sources = [watched.source, self._lockout.source(_EVERYWHERE)]
-            until = now + self._policy.window
-            await repository.failed_entries.add(sources, watched.subject, until)
-        counted = await self._lockout.settle_wrong(repository, watched.subject, now)
+            window = self._policy.window
+            await repository.failed_entries.add(sources, watched.subject, window)
+        counted = await self._lockout.settle_wrong(repository, watched.subject)
         if counted.refused_for is not None:
             return Settled(self._locked(watched, counted.refused_for))
         return Settled(WrongCredentials(), counted.locks_for)
@@ -105,15 +100,13 @@ class LoginGuard:
         if isinstance(settled.refusal, WrongCredentials):
             self._events.login("wrong", watched.subject)
 
-    async def settle_right(
-        self, repository: AuthRepository, watched: Watched, now: datetime
-    ) -> None:
+    async def settle_right(self, repository: AuthRepository, watched: Watched) -> None:
         """Forgets the failures. Raises RateLimited and AccountLocked: who came too late is not
         told that he was right.
         """
-        refusal = await self._spent(repository, watched, now)
+        refusal = await self._spent(repository, watched)
         if refusal is None:
-            left = await self._lockout.settle_right(repository, watched.subject, now)
+            left = await self._lockout.settle_right(repository, watched.subject)
             refusal = None if left is None else self._locked(watched, left)
         if refusal is not None:
             raise refusal
@@ -122,9 +115,7 @@ class LoginGuard:
         self._events.login("locked", watched.subject)
         return AccountLocked(seconds)
 
-    async def _spent(
-        self, repository: AuthRepository, watched: Watched, now: datetime
-    ) -> ApiError | None:
+    async def _spent(self, repository: AuthRepository, watched: Watched) -> ApiError | None:
         """The refusal when a budget for accounts to fail at is spent."""
         if watched.source is None:
             return None
@@ -133,9 +124,9 @@ class LoginGuard:
             ("everywhere", self._lockout.source(_EVERYWHERE), self._policy.everywhere),
         )
         for scope, source, limit in budgets:
-            until = await repository.failed_entries.full_until(source, limit, now)
-            if until is not None:
+            left = whole_seconds(await repository.failed_entries.full_for(source, limit))
+            if left is not None:
                 self._events.limited(scope)
                 self._events.login("limited", watched.subject)
-                return RateLimited(math.ceil((until - now).total_seconds()))
+                return RateLimited(left)
         return None

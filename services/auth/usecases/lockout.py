@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from enum import StrEnum
 
 from services.auth.domain import LockoutPolicy, User
@@ -52,40 +52,34 @@ class Lockout:
         key = self._keys.sealing(Seal.GUESS_SUBJECTS)
         return hmac.digest(key, f"source\0{network}".encode(), "sha256")
 
-    async def seconds_left(
-        self, repository: AuthRepository, subject: bytes, now: datetime
-    ) -> int | None:
+    async def seconds_left(self, repository: AuthRepository, subject: bytes) -> int | None:
         """How long `subject` stays locked, None when it is not: asked before the costly check."""
-        return _seconds(await repository.guesses.locked_until(subject, now), now)
+        return whole_seconds(await repository.guesses.locked_for(subject))
 
-    async def settle_wrong(
-        self, repository: AuthRepository, subject: bytes, now: datetime
-    ) -> Counted:
+    async def settle_wrong(self, repository: AuthRepository, subject: bytes) -> Counted:
         """Counts a wrong guess, and locks when it is one too many."""
         # The same first step as for a right guess: a lock that came first answers both alike.
-        until = await repository.guesses.hold(subject, now)
-        if until is not None:
-            return Counted(refused_for=_seconds(until, now))
+        left = await repository.guesses.hold(subject)
+        if left is not None:
+            return Counted(refused_for=whole_seconds(left))
         policy = self._policy
-        failures = await repository.guesses.count(subject, now, policy.memory)
+        failures = await repository.guesses.count(subject, policy.memory)
         if failures is None:
             # There was nothing to hold yet, and others made and locked it meanwhile.
-            until = await repository.guesses.locked_until(subject, now)
-            return Counted(refused_for=_seconds(until, now) or 1)
+            left = await repository.guesses.locked_for(subject)
+            return Counted(refused_for=whole_seconds(left) or 1)
         lock = policy.lock_after(failures)
         if lock is None:
             return Counted()
-        await repository.guesses.lock(subject, now + lock, policy.memory)
-        return Counted(locks_for=_seconds(now + lock, now))
+        await repository.guesses.lock(subject, lock, policy.memory)
+        return Counted(locks_for=whole_seconds(lock))
 
-    async def settle_right(
-        self, repository: AuthRepository, subject: bytes, now: datetime
-    ) -> int | None:
+    async def settle_right(self, repository: AuthRepository, subject: bytes) -> int | None:
         """Forgets the failures; seconds of a lock that came first and makes the guess void."""
-        until = await repository.guesses.hold(subject, now)
-        if until is None:
+        left = await repository.guesses.hold(subject)
+        if left is None:
             await repository.guesses.forget(subject)
-        return _seconds(until, now)
+        return whole_seconds(left)
 
     async def release(self, repository: AuthRepository, user: User) -> None:
         """Forgets every failure of an account, and with them its locks."""
@@ -96,5 +90,6 @@ class Lockout:
             await repository.guesses.forget(self.subject(guess, identifier))
 
 
-def _seconds(until: datetime | None, now: datetime) -> int | None:
-    return None if until is None else max(1, math.ceil((until - now).total_seconds()))
+def whole_seconds(left: timedelta | None) -> int | None:
+    """What a client is told to wait."""
+    return None if left is None else max(1, math.ceil(left.total_seconds()))

@@ -42,7 +42,7 @@ async def log_in(
     """
     user, watched = await prove(store, passwords, guard, attempt, now)
     async with noting_refusal(store, user, watched, now), store.begin() as repository:
-        current = await let_in(repository, guard, events, user, watched, now)
+        current = await let_in(repository, guard, events, user, watched)
         session = await repository.sessions.open(user.id, life, attempt.origin, now)
         # Inside, so that a session without tokens is never left behind.
         grant = tokens.grant(current, session, now)
@@ -65,7 +65,7 @@ async def prove(
     # away costs the database nothing.
     with passwords.line_up() as place:
         async with store.read() as repository:
-            refusal = await guard.refuse_early(repository, watched, now)
+            refusal = await guard.refuse_early(repository, watched)
             # Asked for in any case: the owner of a locked account is to see who tried.
             user = await repository.users.by_email(attempt.email)
         if refusal is None:
@@ -86,7 +86,6 @@ async def let_in(
     events: AuthEvents,
     user: User,
     watched: Watched,
-    now: datetime,
 ) -> User:
     """Settles a right password, in the transaction that opens the session.
 
@@ -94,7 +93,7 @@ async def let_in(
     session and ends it. Raises AccountLocked and RateLimited, WrongCredentials when the password
     was changed meanwhile, and AccountDisabled, to nobody who does not know the password.
     """
-    await guard.settle_right(repository, watched, now)
+    await guard.settle_right(repository, watched)
     current = await repository.users.held(user.id)
     if current is None or current.password_hash != user.password_hash:
         raise WrongCredentials
@@ -150,7 +149,7 @@ async def _refuse(
     """Counts the wrong guess, which commits together with its record; returns the refusal."""
     user_id = None if user is None else user.id
     async with store.begin() as repository:
-        settled = await guard.settle_wrong(repository, watched, now)
+        settled = await guard.settle_wrong(repository, watched)
         await record(
             repository,
             AuditEvent.LOGIN,

@@ -46,7 +46,7 @@ async def change_password(
     async with store.read() as repository:
         user = await live_user(repository, session_id, now)
         subject = lockout.subject(Guess.CURRENT_PASSWORD, str(user.id))
-        limited_for = await lockout.seconds_left(repository, subject, now)
+        limited_for = await lockout.seconds_left(repository, subject)
     reason = weakness(new_password, owner=(user.name, user.email))
     if reason is not None:
         events.password_change("refused", user_id=user.id)
@@ -86,7 +86,7 @@ async def _replace(
     now: datetime,
 ) -> CookieGrant | None:
     async with store.begin() as repository:
-        limited_for = await lockout.settle_right(repository, subject, now)
+        limited_for = await lockout.settle_right(repository, subject)
         if limited_for is not None:
             raise RateLimited(limited_for)
         changed = await repository.users.replace_password(
@@ -124,7 +124,7 @@ async def _refuse(
 ) -> NoReturn:
     """Counts the wrong guess, which commits, and raises."""
     async with store.begin() as repository:
-        counted = await lockout.settle_wrong(repository, subject, now)
+        counted = await lockout.settle_wrong(repository, subject)
         await record(
             repository,
             AuditEvent.PASSWORD_CHANGED,

@@ -60,13 +60,13 @@ async def _use(
     now: datetime,
 ) -> tuple[Session, User] | None:
     """The session after the use of `token`, with its owner; None when it gives no right."""
-    found = await repository.sessions.locked(token.session_id)
-    if found is None or not found[0].is_alive(now):
+    found = await repository.sessions.locked(token.session_id, now)
+    if found is None or not found[2]:
         events.refresh("invalid", session_id=token.session_id)
         owner = None if found is None else found[1].id
         await _note(repository, AuditEvent.REFRESH_REFUSED, owner, token, "ended", now)
         return None
-    session, user = found
+    session, user, _ = found
     if not user.is_active:
         await repository.sessions.end(session.id, Ending.ACCOUNT_DISABLED, now)
         await _note(repository, AuditEvent.REFRESH_REFUSED, user.id, token, "disabled", now)

@@ -27,7 +27,8 @@ MAX_CALLS = 2
 # packing many costs the caller more than it costs Redis to take one apart.
 # The answer is what each counter owed before its request, in microseconds, from which the caller
 # derives the same verdicts. Numbers stay below 2^53, where Lua's doubles are exact. A counter
-# expires when it owes nothing any more, never earlier.
+# expires when it owes nothing any more, never earlier. One that owes more than its burst was
+# written before Redis' clock was set back, and owes its burst from now on.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -43,6 +44,11 @@ for _, request in ipairs(ARGV) do
     key = key + 1
     local arrival = tonumber(redis.call('GET', KEYS[key]) or 0)
     local debt = math.max(0, arrival - now)
+    if debt > burst * interval then
+      debt = burst * interval
+      redis.call('SET', KEYS[key], string.format('%.0f', now + debt),
+                 'PX', string.format('%.0f', math.ceil(debt / 1000)))
+    end
     debts[key] = debt
     local after = debt + cost * interval
     if after <= burst * interval then

@@ -62,6 +62,24 @@ async def test_counters_live_until_they_owe_nothing(make: Make, redis_url: str) 
     await redis.aclose()
 
 
+async def test_a_clock_set_back_gives_nothing_away_and_locks_nobody_out_for_as_long(
+    make: Make, redis_url: str
+) -> None:
+    """A counter of tomorrow is what Redis has after its clock was set back by a day."""
+    limiter, redis = make(), client(redis_url)
+    request = applied(policy("6/minute"))
+    seconds, microseconds = await redis.time()
+    tomorrow = (seconds + 86_400) * 1_000_000 + microseconds
+    await redis.set("{rl}:p:6/60:u:1", tomorrow, px=86_400_000)
+    quota = await limiter.spend(request, ("u:1",), 1)
+    assert not quota.allowed
+    assert quota.retry_after_seconds <= 10
+    # It owes its burst and no more, and goes when that is earned back.
+    assert 50_000 < await redis.pttl("{rl}:p:6/60:u:1") <= 60_000
+    assert int(await redis.get("{rl}:p:6/60:u:1")) < (seconds + 120) * 1_000_000
+    await redis.aclose()
+
+
 async def test_nobody_gets_more_however_many_ask_at_once(make: Make) -> None:
     gateways = [make() for _ in range(4)]
     request = applied(policy("50/day", "day"), policy("40/hour", "hour"))

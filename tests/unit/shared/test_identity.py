@@ -243,6 +243,15 @@ async def test_a_token_is_remembered_until_it_expires() -> None:
     assert strict.cached(given) is None
 
 
+async def test_a_clock_that_is_set_back_makes_no_expired_token_good() -> None:
+    """By the wall clock alone this token is good: it is that of a process a day behind."""
+    strict = AccessTokenVerifier(
+        Keys(KEY_ID), issuer=ISSUER, audience=AUDIENCE, now=lambda: time.time() + 86_400
+    )
+    with pytest.raises(InvalidToken):
+        await strict.verify(token())
+
+
 async def test_the_memory_is_bounded() -> None:
     strict = AccessTokenVerifier(Keys(KEY_ID), issuer=ISSUER, audience=AUDIENCE, cache_size=3)
     given = [token(jti=f"token-{at}") for at in range(5)]

@@ -71,7 +71,8 @@ class Route:
     `versioned` routes live below /api/vN and reach the upstream as /vN...; others keep their path.
     `templates` and `target_prefixes` hold, by version name (or "" where there is none), the
     metrics label and what goes before the service path on the way to the upstream. With
-    `compress` large answers are compressed for who asks; with `cache` public ones are kept for all.
+    `compress` large answers are compressed for who asks; with `cache` public ones are kept for all,
+    and so many seconds past their time they stand in for a service that fails (`stale_if_error`).
     """
 
     prefix: str
@@ -86,6 +87,7 @@ class Route:
     target_prefixes: dict[str, str]
     compress: bool = False
     cache: bool = False
+    stale_if_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,7 @@ def _route(
         target_prefixes={name: f"/{name}" for name in versions} if versioned else {"": ""},
         compress=given.get("compress", False),
         cache=given.get("cache", False),
+        stale_if_error=given.get("stale_if_error", 0.0),
     )
 
 

@@ -102,6 +102,8 @@ def _check_routes(config: Config, problems: Problems) -> None:
             _add(problems, f"{path}.prefix", "must not have dot segments")
         if route.cache and route.compress:
             _add(problems, f"{path}.cache", "cannot be true together with compress")
+        if route.stale_if_error and not route.cache:
+            _add(problems, f"{path}.stale_if_error", "needs cache = true")
 
 
 def _check_limits(config: Config, problems: Problems) -> None:

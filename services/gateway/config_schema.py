@@ -254,6 +254,7 @@ class Route(Table):
     raw_errors = Flag()
     compress = Flag()
     cache = Flag()
+    stale_if_error = Whole(0, 604_800)
 
 
 class Cors(Table):

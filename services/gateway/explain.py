@@ -144,6 +144,8 @@ def _forwarded(facts: dict[str, str], exchange: Exchange, route: Route, config: 
     facts["body"] = f"at most {route.max_body} bytes"
     facts["compression"] = "br or gzip if asked for" if route.compress else "none"
     facts["cache"] = "public answers" if route.cache else "none"
+    if route.stale_if_error:
+        facts["cache"] += f", {route.stale_if_error:g} s past their time when the service fails"
 
 
 def _named(page: Page | None, route: Route | None) -> str:

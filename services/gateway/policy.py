@@ -45,6 +45,8 @@ class GatewayPolicy:
                 self._under_way += 1
 
     def refuse(self, exchange: Exchange, error: ApiError) -> Answer:
+        if exchange.visit is not None and self._gateway.cache.covers(exchange, error.status):
+            return self._stand_in(exchange)
         return self._render(exchange, error, provenance.of_failure(exchange, error))
 
     def receive(self, exchange: Exchange, head: ResponseHead) -> Relay | Inspect:
@@ -57,6 +59,8 @@ class GatewayPolicy:
                 return Relay(status, [], known + dressing + exchange.lines)
         route = exchange.route
         assert route is not None
+        if route.cache and self._gateway.cache.covers(exchange, status):
+            return Inspect(normalize.MAX_ERROR_BODY)
         if normalize.is_to_inspect(route, status, head.headers):
             return Inspect(normalize.MAX_ERROR_BODY)
         own, encoder = self._relayed(exchange, status, head.headers), None
@@ -73,6 +77,8 @@ class GatewayPolicy:
     ) -> Answer:
         if status < HTTPStatus.BAD_REQUEST:
             return self._stored(exchange, status, headers, body, complete=complete)
+        if exchange.visit is not None and self._gateway.cache.covers(exchange, status):
+            return self._stand_in(exchange)
         error = normalize.foreign_error(exchange, status, headers, body, complete=complete)
         if error is None:
             own = self._relayed(exchange, status, headers)
@@ -87,7 +93,7 @@ class GatewayPolicy:
         if exchange.request_id:
             self._under_way -= 1
         if exchange.visit is not None:
-            self._gateway.cache.leave(exchange)
+            self._gateway.cache.over(exchange)
         self._observer.finished(exchange, status, bytes_in, bytes_out)
 
     def _stored(
@@ -96,8 +102,17 @@ class GatewayPolicy:
         """An answer that the cache wanted whole; nothing of it is out where the service failed."""
         if not complete:
             return self.refuse(exchange, UpstreamError())
-        own = self._gateway.cache.keep(exchange, self._relayed(exchange, status, headers), body)
+        own = self._relayed(exchange, status, headers)
+        if status == HTTPStatus.NOT_MODIFIED:
+            good = self._gateway.cache.confirmed(exchange, own)
+            if good is None:
+                return self.refuse(exchange, UpstreamError())
+            return pipeline.dress(good, exchange, self._security)
+        own = self._gateway.cache.keep(exchange, own, body)
         return Answer(status, answer_headers(exchange, self._security, own), body, exchange.lines)
+
+    def _stand_in(self, exchange: Exchange) -> Answer:
+        return pipeline.dress(self._gateway.cache.stand_in(exchange), exchange, self._security)
 
     def _relayed(self, exchange: Exchange, status: int, headers: Headers) -> Headers:
         own = normalize.relayed(exchange, status, headers)

@@ -13,6 +13,9 @@ LONGEST = 31_536_000  # seconds; what claims to last longer does not
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _DIRECTIVE = re.compile(rb"[ \t,]*(%b)(?:=(%b|\"[^\"]*\"))?[ \t]*(?:,|\Z)" % (_TOKEN, _TOKEN))
 _FORBIDDING = frozenset({b"no-store", b"no-cache", b"private"})
+# A proxy that is told how long it may keep an answer is told to ask then (RFC 9111 5.2.2.10).
+_NEVER_STALE = frozenset({b"must-revalidate", b"proxy-revalidate", b"s-maxage"})
+_OF_THE_BODY = frozenset({b"content-encoding", b"content-range", b"content-type"})
 _NEVER_SHARED = frozenset({b"content-range", b"set-cookie"})
 
 
@@ -97,6 +100,40 @@ def wish_of(exchange: Exchange) -> Wish | None:
     if b"min-fresh" in said:
         wish.least_left = int(said[b"min-fresh"]) if _is_number(said[b"min-fresh"]) else LONGEST
     return wish
+
+
+def questions(headers: Headers) -> Headers:
+    """The request fields that ask whether an answer with these fields is still good.
+
+    RFC 9111 section 4.3.1; none where it has nothing to ask about.
+    """
+    tags, dates = _values(headers, b"etag"), _values(headers, b"last-modified")
+    if len(tags) == 1:
+        return [(b"if-none-match", tags[0])]
+    return [(b"if-modified-since", dates[0])] if len(dates) == 1 and not tags else []
+
+
+def confirms(answer: Headers, kept: Headers) -> bool:
+    """Whether a 304 with the fields `answer` speaks of what is `kept` (RFC 9111 section 4.3.4)."""
+    named = _values(answer, b"etag")
+    return not named or [tag.removeprefix(b"W/") for tag in named] == [
+        tag.removeprefix(b"W/") for tag in _values(kept, b"etag")
+    ]
+
+
+def updated(kept: Headers, answer: Headers) -> Headers:
+    """The `kept` fields with those of a 304 in their place (RFC 9111 section 3.2)."""
+    newer = [field for field in answer if field[0] not in _OF_THE_BODY]
+    names = {name for name, _ in newer}
+    return [field for field in kept if field[0] not in names] + [
+        field for field in newer if field[0] != b"age"
+    ]
+
+
+def may_be_stale(headers: Headers) -> bool:
+    """Whether an answer with these fields may be sent past its time (RFC 9111 section 4.2.4)."""
+    said = directives(_values(headers, b"cache-control"))
+    return said is not None and _NEVER_STALE.isdisjoint(said)
 
 
 def is_unchanged(exchange: Exchange, headers: Headers) -> bool:

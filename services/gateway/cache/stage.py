@@ -1,7 +1,9 @@
 """The cache stage: answers that are `public` are kept for all, on routes that say so (RFC 9111).
 
 Who brings a credential is neither answered from it nor adds to it. Requests for the same, while the
-first of them is on its way, wait for its answer instead of being carried on as well.
+first of them is on its way, wait for its answer instead of being carried on as well. An answer past
+its time is not thrown away: the service is asked whether it is still good, and it may stand in for
+one that the service does not give.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from services.gateway.cache import freshness
 from services.gateway.cache.store import MOST_BODY, Entry, Key, Store, values_of
 from services.gateway.exchange import Answer, Exchange, Forward, Headers
+from services.gateway.framing import rendered
 from shared.tally import Tally
 
 WAIT_SECONDS = 5.0  # for another's answer; then a request goes on by itself
@@ -26,6 +29,9 @@ _NOT_SHARED = (
     b"x-api-key",
 )  # fmt: skip
 _CONDITIONS = (b"if-none-match", b"if-modified-since")
+_CONDITION_LINES = (b"if-none-match:", b"if-modified-since:")
+# What stands for a service that has failed (RFC 5861 section 4).
+_FAILURES = frozenset({500, 502, 503, 504})
 _AUTHORITY = (b"host", b"x-forwarded-host", b"x-forwarded-proto")
 _ON_304 = frozenset(
     {b"age", b"cache-control", b"cache-status", b"content-location", b"etag", b"expires", b"vary"}
@@ -41,6 +47,10 @@ class Visit:
     fwd: bytes  # why it goes on, a parameter of Cache-Status (RFC 9211 section 2.2)
     stores: bool = False
     unsafe: bool = False
+    result: str = "bypass"  # what it is counted as
+    kept: Entry | None = None  # what is stored and not fresh enough
+    asks: bool = False  # whether the service is asked if that is still good
+    patient: bool = False  # whether nothing in the request speaks against it, stale as it is
     flight: asyncio.Future[None] | None = None  # done when others need not wait any longer
 
 
@@ -75,9 +85,8 @@ class CacheStage:
         elif _is_anybodys(exchange):
             wish = freshness.wish_of(exchange)
         if wish is None:
-            self._results.add(("bypass",))
             return None
-        visit.stores = True
+        visit.stores, visit.result = True, "miss"
         found = self._lookup(visit, exchange, wish)
         if found is not None:
             return self._answer(exchange, found, b"hit", "hit")
@@ -89,12 +98,13 @@ class CacheStage:
                 found = self._lookup(visit, exchange, wish)
                 if found is not None:
                     return self._answer(exchange, found, b"fwd=miss; collapsed", "collapsed")
-            elif not any(name in exchange.fields for name in _CONDITIONS):
-                # The answer to a condition may be one for this client only: a 304.
+            elif not any(name in exchange.fields for name in _CONDITIONS) or visit.asks:
+                # The answer to a client's own condition may be one for it only: a 304.
                 visit.flight = asyncio.get_running_loop().create_future()
                 self._flights[key] = visit.flight
         visit.epoch = self._epoch
-        self._results.add(("miss",))
+        if visit.kept is not None and visit.asks:
+            order.lines = _asking(order.lines, visit.kept)
         return None
 
     def wants(self, exchange: Exchange, status: int, headers: Headers, length: int | None) -> bool:
@@ -105,6 +115,8 @@ class CacheStage:
         visit = exchange.visit
         if visit is None:
             return False
+        if visit.asks and status == 304:
+            return True
         if visit.unsafe and status < 400:
             self._epoch += 1
             self._flights.clear()
@@ -131,11 +143,57 @@ class CacheStage:
         self.leave(exchange)
         return self.told(exchange, headers)
 
+    def confirmed(self, exchange: Exchange, headers: Headers) -> Answer | None:
+        """What is stored, as the service's 304 with the fields `headers` says that it is good.
+
+        None where the service speaks of something else, which is forgotten.
+        """
+        visit = exchange.visit
+        assert visit is not None
+        entry = visit.kept
+        assert entry is not None
+        if not freshness.confirms(headers, entry.headers):
+            visit.kept = None
+            self._store.drop(visit.key.upstream, visit.key.path)
+            return None
+        fields, age = freshness.updated(entry.headers, headers), freshness.age_of(headers)
+        visit.result, visit.fwd = "revalidated", visit.fwd + b"; fwd-status=304"
+        if (freshness.lifetime(fields) or 0) > age:
+            self.keep(exchange, [*fields, (b"age", b"%d" % age)], entry.body)
+        else:
+            self._store.drop(visit.key.upstream, visit.key.path)
+        if freshness.is_unchanged(exchange, fields):
+            fields = [field for field in fields if field[0] in _ON_304]
+            return Answer(304, self.told(exchange, fields))
+        return Answer(200, self.told(exchange, fields), entry.body)
+
+    def covers(self, exchange: Exchange, status: int) -> bool:
+        """Whether a stored answer may stand in for one of this status (RFC 5861 section 4)."""
+        visit, route = exchange.visit, exchange.route
+        if visit is None or route is None or visit.kept is None or not visit.patient:
+            return False
+        late = self._clock() - visit.kept.until
+        may = status in _FAILURES and freshness.may_be_stale(visit.kept.headers)
+        return may and late < route.stale_if_error
+
+    def stand_in(self, exchange: Exchange) -> Answer:
+        """The stored answer that `covers` was true for."""
+        visit = exchange.visit
+        assert visit is not None
+        assert visit.kept is not None
+        return self._answer(exchange, visit.kept, b"fwd=stale; detail=stale-if-error", "stale")
+
     def told(self, exchange: Exchange, headers: Headers) -> Headers:
         """The fields of a service's answer with what the cache did (RFC 9211)."""
         if exchange.visit is None:
             return headers
         return [*headers, (b"cache-status", b"tasklane; fwd=" + exchange.visit.fwd)]
+
+    def over(self, exchange: Exchange) -> None:
+        """The exchange is over, however it ended."""
+        self.leave(exchange)
+        if exchange.visit is not None:
+            self._results.add((exchange.visit.result,))
 
     def leave(self, exchange: Exchange) -> None:
         """Nobody needs to wait for this exchange any longer, stored or not."""
@@ -164,10 +222,15 @@ class CacheStage:
             visit.fwd = b"request"
         else:
             return entry
+        visit.kept = entry
+        if entry is not None:
+            visit.asks = bool(freshness.questions(entry.headers))
+            visit.patient = now - entry.born <= wish.most_age and not wish.least_left
         return None
 
     def _answer(self, exchange: Exchange, entry: Entry, told: bytes, result: str) -> Answer:
-        self._results.add((result,))
+        if exchange.visit is not None:
+            exchange.visit.result = result
         now = self._clock()
         headers = [
             *entry.headers,
@@ -184,3 +247,13 @@ def _is_anybodys(exchange: Exchange) -> bool:
     if exchange.principal is not None or exchange.authorization is not None or exchange.has_body:
         return False
     return not any(name in exchange.fields for name in _NOT_SHARED)
+
+
+def _asking(lines: bytes, kept: Entry) -> bytes:
+    """The fields of an order with the cache's question in place of the client's own."""
+    others = [
+        line + b"\r\n"
+        for line in lines.split(b"\r\n")
+        if line and not line.startswith(_CONDITION_LINES)
+    ]
+    return b"".join(others) + rendered(freshness.questions(kept.headers))

@@ -50,6 +50,17 @@ class Version:
     successor: str | None = None
     brownouts: tuple[Brownout, ...] = ()
 
+    @property
+    def number(self) -> int:
+        """The 7 of v7."""
+        return int(self.name[1:])
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether its end is stated, be it ahead or past."""
+        dated = self.deprecated_at is not None or self.sunset_at is not None
+        return dated or self.status is Status.RETIRED
+
 
 @dataclass(frozen=True, slots=True)
 class Upstream:

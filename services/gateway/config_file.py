@@ -110,7 +110,7 @@ def _with_endpoints(
 
 
 def _build(checked: dict[str, Any], digest: str) -> Config:
-    versions = {name: _version(name, given) for name, given in checked["versions"].items()}
+    versions = _versions(checked["versions"])
     upstreams = {name: _upstream(name, given) for name, given in checked["upstreams"].items()}
     server = dict(checked["server"])
     max_body = server.pop("max_body", DEFAULT_MAX_BODY)
@@ -126,6 +126,20 @@ def _build(checked: dict[str, Any], digest: str) -> Config:
         cors=Cors(**{key: _frozen(value) for key, value in checked["cors"].items()}),
         digest=digest,
     )
+
+
+def _versions(given: dict[str, dict[str, Any]]) -> dict[str, Version]:
+    """The versions by name. One that is leaving and names no successor has the next stable one."""
+    versions = {name: _version(name, one) for name, one in given.items()}
+    lasting = sorted(
+        (one for one in versions.values() if not one.is_leaving and one.status is Status.STABLE),
+        key=lambda one: one.number,
+    )
+    for name, one in versions.items():
+        if one.is_leaving and one.successor is None:
+            after = (other.name for other in lasting if other.number > one.number)
+            versions[name] = replace(one, successor=next(after, None))
+    return versions
 
 
 def _version(name: str, given: dict[str, Any]) -> Version:

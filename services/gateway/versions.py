@@ -168,8 +168,7 @@ def _headers(version: Version) -> tuple[tuple[bytes, bytes], ...]:
         headers.append((b"deprecation", b"@%d" % int(deprecated_at)))
     if sunset_at is not None:
         headers.append((b"sunset", formatdate(sunset_at, usegmt=True).encode()))
-    leaving = deprecated_at or sunset_at or version.status is Status.RETIRED
-    if version.successor is not None and leaving:
+    if version.successor is not None and version.is_leaving:
         link = f'</api/{version.successor}>; rel="successor-version"'
         headers.append((b"link", link.encode()))
     return tuple(headers)

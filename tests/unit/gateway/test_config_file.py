@@ -233,6 +233,8 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         ),
         (('[[routes]]\nprefix = "/x"\nupstream = "auth"\nauth = "none"\n'
          "cache = true\ncompress = true"), "routes[0].cache"),
+        (('[[routes]]\nprefix = "/x"\nupstream = "auth"\nauth = "none"\n'
+         "stale_if_error = 60"), "routes[0].stale_if_error"),
         ('[[routes]]\nprefix = "/x"\nupstream = "nope"\nauth = "none"', "routes[0].upstream"),
         ('[[routes]]\nprefix = "/internal/x"\nupstream = "auth"\nauth = "none"',
          "routes[0].prefix"),
@@ -290,3 +292,30 @@ def test_the_digest_names_the_content() -> None:
     one, same = make_config(shipped(), {}), make_config(shipped(), {})
     other = make_config(shipped(), {"tasks": ("http://x:1",)})
     assert one.digest == same.digest != other.digest
+
+
+def test_a_version_that_leaves_is_followed_by_the_next_stable_one(tmp_path: Path) -> None:
+    config = read(
+        """
+default_version = "v4"
+[versions.v1]
+status = "retired"
+[versions.v2]
+status = "deprecated"
+deprecated_at = 2026-01-01
+successor = "v5"
+[versions.v3]
+status = "stable"
+sunset_at = 2027-01-01
+[versions.v4]
+status = "stable"
+[versions.v5]
+status = "preview"
+deprecated_at = 2026-01-01
+[versions.v10]
+status = "stable"
+""",
+        tmp_path,
+    )
+    found = {name: version.successor for name, version in config.versions.items()}
+    assert found == {"v1": "v4", "v2": "v5", "v3": "v4", "v4": None, "v5": "v10", "v10": None}

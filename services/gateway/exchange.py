@@ -259,8 +259,9 @@ class Policy(Protocol):
     def refuse(self, exchange: Exchange, error: ApiError) -> Answer:
         """Renders any refusal, the data plane's own ones included, with every due header.
 
-        Of a request whose head was not understood nothing is known: its method and path are "-",
-        it has no headers, and `admit` never saw it. An InternalError's cause is in `__cause__`.
+        Of a request whose head was not understood little is known: its method and path are "-"
+        where they are not to be seen, it has at most an Accept header, and `admit` never saw it. An
+        InternalError's cause is in `__cause__`.
         """
 
     def receive(self, exchange: Exchange, head: ResponseHead) -> Relay | Inspect:

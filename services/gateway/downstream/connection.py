@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from services.gateway.downstream.departure import Departure, reset_when_closed
-from services.gateway.downstream.grammar import asked, hopeless
-from services.gateway.downstream.head import NO_FIELDS, BadHead, RequestHead
+from services.gateway.downstream.grammar import hopeless
+from services.gateway.downstream.head import NO_FIELDS, BadHead, RequestHead, made_out
 from services.gateway.downstream.pace import NEVER, WriteWatch, next_deadline
 from services.gateway.downstream.turn import Turn
 from shared.errors import ApiError, RequestTimeout, ServiceUnavailable
@@ -323,7 +323,7 @@ class ClientConnection(asyncio.Protocol):
         self, error: ApiError, bad: BadHead | None = None, outcome: str = "malformed"
     ) -> None:
         """Answers a request that never became one, and closes."""
-        head = bad.head if bad else RequestHead(*asked(self._buffer), "", NO_FIELDS)
+        head = bad.head if bad else made_out(self._buffer)
         turn = self._begin_turn(head)
         turn.exchange.outcome = outcome
         turn.keep_alive = False

@@ -23,6 +23,7 @@ _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([^ ]++) (HTTP/[0-
 _BEGINNING = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
 # Of a head that is refused unread: what it asks for, as far as that can be told.
 _ASKED = re.compile(rb"([A-Z]{1,20}) (/[\x21-\x3e\x40-\x7e]{0,1023})")
+_ACCEPT = re.compile(rb"\r?\n(?i:accept):[ \t]*([\x21-\x7e][\x20-\x7e]{0,255}?)[ \t]*\r?\n")
 _LINE_OVERHEAD = 64  # bytes of a request line besides its target
 _BAD_FIELD = [
     (re.compile(rb"[ \t]"), "folded header lines are not taken"),
@@ -59,6 +60,15 @@ def asked(beginning: bytes) -> tuple[str, str]:
     """
     match = _ASKED.match(beginning)
     return ("-", "-") if match is None else (str(match[1], "ascii"), str(match[2], "ascii"))
+
+
+def accepted(beginning: bytes) -> bytes | None:
+    """The Accept header of a head that begins like this, where it is to be seen.
+
+    It only chooses between the two forms in which the refusal can come.
+    """
+    match = _ACCEPT.search(beginning)
+    return None if match is None else match[1]
 
 
 def diagnose(head: bytes, max_target: int) -> ApiError:

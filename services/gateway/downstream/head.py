@@ -13,7 +13,7 @@ from time import perf_counter
 import httptools
 
 from services.gateway.downstream import semantics
-from services.gateway.downstream.grammar import FIELDS, LINE, asked, diagnose
+from services.gateway.downstream.grammar import FIELDS, LINE, accepted, asked, diagnose
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.downstream.target import is_authority, split_target
 from services.gateway.exchange import Exchange, Headers, Repeat
@@ -101,14 +101,19 @@ class RequestHead:
 
 
 class BadHead(Exception):
-    """A head that is refused with `error`; the rest is what could be made out of it."""
+    """A head that is refused with `error`; `head` is what could be made out of it."""
 
-    def __init__(
-        self, error: ApiError, method: str = "-", path: str = "-", fields: Fields = NO_FIELDS
-    ) -> None:
+    def __init__(self, error: ApiError, head: RequestHead) -> None:
         super().__init__(error.text)
         self.error = error
-        self.head = RequestHead(method, path, "", fields)
+        self.head = head
+
+
+def made_out(beginning: bytes) -> RequestHead:
+    """What can be seen of a head that is refused unread: what it asks for, and in which form."""
+    accept = accepted(beginning)
+    fields = NO_FIELDS if accept is None else Fields([(b"accept", accept)], {b"accept": accept})
+    return RequestHead(*asked(beginning), "", fields)
 
 
 class HeadReader:
@@ -169,7 +174,7 @@ class HeadReader:
     def _read(self, head: bytes, end: int, block: bytes, known: Fields) -> RequestHead:
         line = LINE.fullmatch(head, 0, end)
         if line is None:
-            raise BadHead(diagnose(head, self._max_target), *asked(head))
+            raise BadHead(diagnose(head, self._max_target), made_out(head))
         method, target, path, query, minor = line.groups()
         http_1_1 = minor == b"1"
         fields = NO_FIELDS
@@ -188,8 +193,9 @@ class HeadReader:
             else:
                 path_, query_ = str(path, "ascii"), str(query, "ascii") if query else ""
         except ApiError as error:
-            path = target.partition(b"?")[0]
-            raise BadHead(error, str(method, "ascii"), str(path, "ascii"), fields) from None
+            seen = fields if fields is not NO_FIELDS else made_out(head).fields
+            path = str(target.partition(b"?")[0], "ascii")
+            raise BadHead(error, RequestHead(str(method, "ascii"), path, "", seen)) from None
         return RequestHead(str(method, "ascii"), path_, query_, fields)
 
     def _take_apart(self, head: bytes, block: bytes) -> Fields:

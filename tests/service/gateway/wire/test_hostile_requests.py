@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from tests.service.gateway.wire.peers import Door, Service
@@ -244,6 +245,22 @@ async def test_answer_to_what_was_not_understood_echoes_nothing(door: Door) -> N
     assert b"secret" not in reply.body
     assert b"script" not in reply.body
     assert reply.header(b"date") is not None
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "TRACE", "HTTP/2.0", "chunked in 1.0", "folded header", "many headers", "long target",
+        "no host", "one bare line feed", "length and chunked", "underscore in name",
+    ],
+    ids=lambda case: case.replace(" ", "-"),
+)  # fmt: skip
+async def test_refusal_comes_in_the_form_asked_for(door: Door, case: str) -> None:
+    request, (status, code) = REQUESTS[case]
+    line, end, rest = request.partition(b"\n")
+    reply = await door.ask(line + end + b"aCCept: \tapplication/problem+json \r\n" + rest)
+    assert reply.header(b"content-type") == b"application/problem+json"
+    assert (reply.status, orjson.loads(reply.body)["code"]) == (status, code)
 
 
 async def test_405_names_the_methods(door: Door) -> None:

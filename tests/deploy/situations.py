@@ -44,7 +44,6 @@ policies = ["1/hour"]
 [upstreams.tasks]
 timeouts = { first_byte = 3 }
 breaker = { after = 3 }
-check = { path = "/health/accepting", interval = 1, timeout = 1, fail_after = 2 }
 """
 
 

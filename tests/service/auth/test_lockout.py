@@ -42,7 +42,9 @@ async def test_a_hundred_parallel_guesses_get_five_verdicts(start: Start) -> Non
     auth = await start()
     await auth.register(ADA)
     answers = await asyncio.gather(*(auth.log_in(ADA, WRONG) for _ in range(100)))
-    assert Counter(answer.status for answer in answers) == {401: 5, 423: 95}
+    told = Counter(answer.status for answer in answers)
+    # On a busy machine some wait too long for a connection: their 503 is no verdict.
+    assert (told[401], told[423] + told[503]) == (5, 95), told
     [row] = await auth.sql("SELECT failures FROM failed_guesses")
     assert row["failures"] == 5
 

@@ -99,7 +99,9 @@ async def test_many_addresses_together_leave_only_known_browsers_in(start: Start
 async def test_of_many_at_once_no_more_than_the_budget_get_a_verdict(start: Start) -> None:
     auth = await start(spraying_accounts_per_address=5)
     answers = await asyncio.gather(*(guess(auth, nobody(number)) for number in range(40)))
-    assert Counter(answer.status for answer in answers) == {401: 5, 429: 35}
+    told = Counter(answer.status for answer in answers)
+    # On a busy machine some wait too long for a connection: their 503 is no verdict.
+    assert (told[401], told[429] + told[503]) == (5, 35), told
     # What is kept is bounded by the budget as well: one row for the address, one for all.
     assert len(await auth.sql("SELECT 1 FROM failed_entries")) == 10
     assert len(await auth.sql("SELECT 1 FROM failed_guesses")) == 5

@@ -32,7 +32,7 @@ class Departure:
         self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), 0)
         self._asked = False
-        self._told = 0  # bytes of the answer at the last look
+        self._told = (0.0, 0)  # which request, and bytes of its answer, at the last look
         self._silent = 0  # looks since they have changed
 
     def look(self, turn: Turn) -> float | None:
@@ -47,11 +47,11 @@ class Departure:
         elif turn.ask_for_patience():
             self._asked = True
             return 0.0
-        elif self._stands_still(turn.sent):
+        elif self._stands_still((turn.exchange.received_at, turn.sent)):
             return None
         return self._limits.half_close_grace
 
-    def _stands_still(self, told: int) -> bool:
+    def _stands_still(self, told: tuple[float, int]) -> bool:
         """Counts looks, not seconds: a process that has had no time has not waited either."""
         reads_on = told != self._told or self._transport.get_write_buffer_size()
         self._told = told

@@ -87,6 +87,22 @@ async def test_every_pipelined_request_is_answered(service: Service) -> None:
         assert stream.count(b"hello") == 3
 
 
+async def test_pipelined_answers_that_look_alike_do_not_stand_still(service: Service) -> None:
+    async def talk(conversation: Conversation) -> None:
+        while True:
+            await conversation.request()
+            await conversation.send(L + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            await asyncio.sleep(0.1)
+            await conversation.send(b"0\r\n\r\n")
+
+    service.talk = talk
+    limits = replace(LIMITS, half_close_grace=0.05, rate_grace=0.4)
+    async with open_door(service, limits=limits) as door, door.client() as client:
+        await client.send(GET * 12)
+        client.writer.write_eof()
+        assert (await client.rest()).count(b"\r\nabc\r\n0\r\n\r\n") == 12
+
+
 async def test_one_that_reads_slowly_gets_all_of_it(service: Service) -> None:
     size = 8_000_000
     service.talk = speaks((L + b"content-length: %d\r\n\r\n" % size + b"x" * size,), 0)

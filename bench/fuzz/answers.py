@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from dataclasses import dataclass
 
+import brotli
 import orjson
 
 from shared.errors import catalogue
@@ -68,6 +71,7 @@ def read_answers(stream: bytes, *, heads: bool, cut: bool) -> list[Answer]:
             raise
         answer = Answer(status, fields, body)
         _check_error(answer)
+        _check_coding(answer)
         answers.append(answer)
         if fields.get(b"connection") == b"close" and position < len(stream):
             raise BadAnswer("an answer that closes the connection is not the last")
@@ -135,6 +139,20 @@ def _chunks(stream: bytes, position: int) -> tuple[bytes, int]:
         position += 2
         if not size:
             return body, position
+
+
+def _check_coding(answer: Answer) -> None:
+    """What says that it is compressed can be unpacked."""
+    coding = answer.fields.get(b"content-encoding")
+    if coding is None or not answer.body:
+        return
+    try:
+        if coding == b"br":
+            brotli.decompress(answer.body)
+        else:
+            gzip.decompress(answer.body)
+    except (brotli.error, EOFError, OSError, zlib.error) as error:
+        raise BadAnswer(f"not {coding!r}: {error}") from None
 
 
 def _check_error(answer: Answer) -> None:

@@ -156,7 +156,8 @@ def judge(case: Case, stream: bytes, found: Findings, *, late: bool) -> None:
     found.statuses.update(answer.status for answer in answers)
     for answer in answers:
         seen = answer.fields.get(b"x-seen")
-        if seen is not None and not _was_asked(case, seen):
+        shared = b"cache-status" in answer.fields
+        if seen is not None and not _was_asked(case, seen, shared=shared):
             found.report(case, f"the answer to another request: {seen!r}")
     # Who waits gets an answer; only one that has asked for nothing is left without a word.
     waits = case.ending == _STAYS and not late
@@ -164,10 +165,13 @@ def judge(case: Case, stream: bytes, found: Findings, *, late: bool) -> None:
         found.report(case, "closed without an answer")
 
 
-def _was_asked(case: Case, seen: bytes) -> bool:
-    """Whether `case` has sent what the service saw: from this address, to this path."""
+def _was_asked(case: Case, seen: bytes, *, shared: bool) -> bool:
+    """Whether `case` has sent what the service saw: from this address, to this path.
+
+    An answer that is `shared` may have been asked for by somebody else before.
+    """
     address, _, target = seen.partition(b" ")
-    return address.decode() == case.address and target[3:] in case.data
+    return (shared or address.decode() == case.address) and target[3:] in case.data
 
 
 async def _by_memory(target: Target, case: Case) -> tuple[bytes, bool]:

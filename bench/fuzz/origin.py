@@ -13,7 +13,7 @@ from typing import cast
 
 _LINE = re.compile(rb"([A-Z][A-Z-]*) (/[\x21-\x7e]*) HTTP/1\.1")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^`|~0-9a-z]+): ([\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*)?")
-_MEANT = re.compile(rb"/v[12]/(?:echo|tasks|auth|users)(?:/|\Z)|/\.well-known/jwks\.json\Z")
+_MEANT = re.compile(rb"/v[12]/(?:echo|kept|packed|tasks|auth)(?:/|\Z)|/\.well-known/jwks\.json\Z")
 _AMBIGUOUS = re.compile(rb"//|/\.{1,2}(?:/|\Z)|%2[fFeE]|%5[cC]|%00|\\")
 _KEY_SET = b"/.well-known/jwks.json"
 _ONCE = (b"host", b"content-length", b"transfer-encoding", b"x-request-id", b"x-forwarded-for")
@@ -33,6 +33,17 @@ _ANSWERS = {
     b"empty": b"HTTP/1.1 204 No Content\r\n\r\n",
     b"close": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc",
 }
+_KEPT = (
+    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: "k"\r\n'
+    b"Cache-Control: public, max-age=1\r\nContent-Length: 11\r\n\r\n" + b'{"ok":true}'
+)
+_STILL_GOOD = b'HTTP/1.1 304 Not Modified\r\nETag: "k"\r\nCache-Control: public, max-age=1\r\n\r\n'
+_PACKED = (
+    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: "p"\r\n'
+    b"Transfer-Encoding: chunked\r\n\r\n"
+    + b"400\r\n%b\r\n" % (b"[1,2,3,4," * 114)[:1024] * 2
+    + b"0\r\n\r\n"
+)
 _SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
@@ -113,6 +124,10 @@ class OriginConnection(asyncio.Protocol):
         elif b"upgrade" in fields:
             self._tunnel = True
             answer = _SWITCH
+        elif path[3:].startswith(b"/kept"):
+            answer = _STILL_GOOD if b'"k"' in fields.get(b"if-none-match", b"") else _KEPT
+        elif path[3:].startswith(b"/packed"):
+            answer = _PACKED
         else:
             answer = _ANSWERS.get(path.rpartition(b"/")[2], _OK + b'{"ok":true}')
         # So that a client can tell whether the request was his.

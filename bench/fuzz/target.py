@@ -50,6 +50,16 @@ auth = "required"
 prefix = "/auth"
 upstream = "auth"
 auth = "optional"
+[[routes]]
+prefix = "/kept"
+upstream = "tasks"
+auth = "optional"
+cache = true
+[[routes]]
+prefix = "/packed"
+upstream = "tasks"
+auth = "none"
+compress = true
 [cors]
 allow_origins = ["https://app.example"]
 """

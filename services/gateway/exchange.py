@@ -48,6 +48,18 @@ OUTCOMES = frozenset(
 Headers = list[tuple[bytes, bytes]]
 
 
+class Family:
+    """Stands for all requests with the very same header lines, whatever their request lines.
+
+    The policy keeps here what it has come to know of some; it sees to it that they are few.
+    """
+
+    __slots__ = ("judgements",)
+
+    def __init__(self) -> None:
+        self.judgements: dict[Any, Any] = {}
+
+
 class Repeat:
     """Stands for all requests of one connection with the very same head.
 
@@ -72,6 +84,7 @@ class Exchange:
         "content_length",
         "csrf_key",
         "dressing",
+        "family",
         "fields",
         "headers",
         "id_line",
@@ -108,6 +121,7 @@ class Exchange:
         chunked: bool = False,
         fields: dict[bytes, bytes] | None = None,
         repeat: Repeat | None = None,
+        family: Family | None = None,
     ) -> None:
         # From the wire. `path` and `query` are the raw target, never percent-decoded. Headers are
         # not to be changed, requests share them; of each, `fields` has the first value.
@@ -121,6 +135,7 @@ class Exchange:
         self.chunked = chunked
         self.fields = dict(reversed(headers)) if fields is None else fields
         self.repeat = repeat  # None where it is not known to be a repetition
+        self.family = family  # None where nobody has sent the same header lines before
 
         self.request_id: str = ""  # this and the following from the stages
         self.id_line: bytes = b""  # the header line with it, for the service
@@ -213,6 +228,19 @@ class Forward:
     max_body: int  # bytes; a longer request body is refused with 413
     retries: int = 1
     lines: bytes = b""
+
+    def towards(self, target: bytes) -> Forward:
+        """The same order for another target."""
+        # By position, as names would make a dictionary of them for every request.
+        return Forward(
+            self.upstream,
+            target,
+            self.headers,
+            self.timeouts,
+            self.max_body,
+            self.retries,
+            self.lines,
+        )
 
 
 Decision = Answer | Forward

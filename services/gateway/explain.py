@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Config, Route
-from services.gateway.downstream.head import BadHead, HeadReader
+from services.gateway.downstream.head import NO_FIELDS, BadHead, HeadReader
 from services.gateway.exchange import Exchange, Timeouts
 from services.gateway.identify import offered
 from services.gateway.limits.memory import MemoryLimiter
@@ -71,7 +71,8 @@ def _read(config: Config, method: str, target: str, headers: list[str]) -> Excha
     if not any(line.lower().startswith("host:") for line in headers):
         lines.append("Host: localhost")
     try:
-        head = HeadReader(config.server).read("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        data = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        head = HeadReader(config.server).read(data, NO_FIELDS, {})
     except BadHead as bad:
         raise bad.error from None
     except UnicodeEncodeError:

@@ -13,8 +13,15 @@ from services.gateway.exchange import Answer, Decide, Decision, Exchange, Forwar
 from services.gateway.framing import rendered
 from services.gateway.headers import answer_headers, forwarded_headers
 from services.gateway.identify import IdentityStage
-from services.gateway.judgement import judgement_of, recall
-from services.gateway.limits.stage import LimitStage
+from services.gateway.judgement import (
+    ALIKE,
+    judgement_of,
+    recall,
+    recall_like,
+    remember,
+    remember_for,
+)
+from services.gateway.limits.stage import Charge, LimitStage
 from services.gateway.pages import Page, Pages
 from services.gateway.routes import split_version
 from services.gateway.rules import Rules
@@ -77,10 +84,10 @@ async def admit(exchange: Exchange, gateway: Gateway) -> Decision:
     if route.cache:
         stored = await gateway.cache.find(exchange, order)
         return order if stored is None else dress(stored, exchange, gateway.security)
-    # What a session cookie stands for is for auth to say, every minute anew.
-    if exchange.repeat is not None and b"cookie" not in exchange.fields:
-        exchange.repeat.judgement = judgement_of(
-            exchange, rules, gateway.identity, charge, order, gateway.security
+    if exchange.repeat is not None or exchange.family is not None:
+        remember(
+            exchange,
+            judgement_of(exchange, rules, gateway.identity, charge, order, gateway.security),
         )
     return order
 
@@ -91,19 +98,44 @@ def readmit(exchange: Exchange, gateway: Gateway, decide: Decide) -> bool:
     `decide` is told the decision, later where the limits have to be waited for. Raises ApiError.
     """
     known = recall(exchange, gateway.rules, gateway.identity)
-    if known is None:
+    if known is not None:
+        charge, order = known.charge, known.order
+    elif (found := infer(exchange, gateway)) is not None:
+        charge, order = found
+    else:
         return False
     name(exchange)
-    if known.charge is not None:
+    if charge is not None:
         if gateway.limits.waits:
-            order = known.order
-            gateway.limits.spend_soon(
-                exchange, known.charge, lambda refusal: decide(refusal or order)
-            )
+            gateway.limits.spend_soon(exchange, charge, lambda refusal: decide(refusal or order))
             return True
-        gateway.limits.spend_here(exchange, known.charge)
-    decide(known.order)
+        gateway.limits.spend_here(exchange, charge)
+    decide(order)
     return True
+
+
+def infer(exchange: Exchange, gateway: Gateway) -> tuple[Charge | None, Forward] | None:
+    """What follows for a request from what is known of its like: its charge and its order.
+
+    None when it has to be judged, which sets anew whatever was set on the exchange.
+    """
+    family = exchange.family
+    if family is None or not family.judgements or exchange.method not in ALIKE:
+        return None
+    rules = gateway.rules
+    split_version(exchange)
+    if gateway.pages.find(exchange) is not None:
+        return None
+    rules.routes.match(exchange)
+    route = exchange.route
+    like = None if route is None else recall_like(exchange, route, rules, gateway.identity)
+    if route is None or like is None:
+        return None
+    client_key = gateway.clients.key(exchange)
+    charge = gateway.limits.charge(exchange, rules.policies, client_key, like.charge)
+    order = like.order.towards(target_of(exchange, route))
+    remember_for(exchange, like, charge, order)
+    return charge, order
 
 
 def access_to(page: Page | None, route: Route | None) -> Access:
@@ -131,19 +163,23 @@ def dress(answer: Answer, exchange: Exchange, security: Headers) -> Answer:
 
 def order_of(exchange: Exchange, route: Route, clients: Clients) -> Forward:
     """The order to carry the request, and its like, to the route's upstream."""
-    version = exchange.api_version or ""
-    target = route.target_prefixes[version] + exchange.service_path
-    if exchange.query:
-        target = f"{target}?{exchange.query}"
     headers = forwarded_headers(exchange, route.access, clients)
     if route.compress:
         headers = compress.without_suffix(exchange, headers)
     return Forward(
         upstream=route.upstream,
-        target=target.encode("ascii"),
+        target=target_of(exchange, route),
         headers=[],
         lines=rendered(headers),
         timeouts=route.timeouts,
         max_body=route.max_body,
         retries=route.retries,
     )
+
+
+def target_of(exchange: Exchange, route: Route) -> bytes:
+    """The request target as the route's upstream knows it."""
+    target = route.target_prefixes[exchange.api_version or ""] + exchange.service_path
+    if exchange.query:
+        target = f"{target}?{exchange.query}"
+    return target.encode("ascii")

@@ -16,7 +16,7 @@ from services.gateway.downstream import semantics
 from services.gateway.downstream.grammar import FIELDS, LINE, accepted, asked, diagnose
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.downstream.target import is_authority, split_target
-from services.gateway.exchange import Exchange, Headers, Repeat
+from services.gateway.exchange import Exchange, Family, Headers, Repeat
 from shared.errors import ApiError, BadRequest, HeadersTooLarge, MethodNotAllowed, UriTooLong
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -26,6 +26,9 @@ _REFUSED_METHODS = frozenset({b"TRACE", b"CONNECT"})
 # lines are not longer than so many bytes.
 _KNOWN_LINES = 8
 _KNOWN_LINE = 256
+# Of all connections together so many blocks of header lines are known, of at most so many bytes.
+_KNOWN_BLOCKS = 1_024
+_KNOWN_BLOCK = 2_048
 _METHOD = re.compile(rb"[A-Z][A-Z\-]*")
 # How clients spell it; other spellings are read as well, and not remembered.
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,18})\r\n")
@@ -35,12 +38,12 @@ _COUNTED = {b"host", b"content-length"}
 
 @dataclass(slots=True)
 class Fields:
-    """The header lines of a request, taken apart. Not to be changed: a connection remembers them.
+    """The header lines of a request, taken apart. Not to be changed: requests share them.
 
     `block` is how they came, and b"" where they say something of the message itself. The length of
     a body is the one thing that they may say: then `block` goes as far as its digits, `rest` comes
     after these, and they themselves are in no header here, so that they hold for any length.
-    `heads` are the heads that they were part of, by their request line, as `reader` has read them.
+    `reader` is who has read them. `family` is None until they come again.
     """
 
     headers: Headers
@@ -48,14 +51,12 @@ class Fields:
     block: bytes = b""
     rest: bytes = b""
     reader: HeadReader | None = field(default=None, compare=False)
-    heads: dict[bytes, RequestHead] = field(default_factory=dict, compare=False)
-
-    def forget(self) -> None:
-        """Lets go of the heads, which refer to it: so it needs no garbage collector."""
-        self.heads.clear()
+    family: Family | None = field(default=None, compare=False)
 
 
 NO_FIELDS = Fields([], {})
+# What a connection has sent with the same header lines, by the request line.
+Heads = dict[bytes, "RequestHead"]
 
 
 @dataclass(slots=True)
@@ -97,6 +98,7 @@ class RequestHead:
             self.chunked,
             fields.first,
             self.repeat,
+            fields.family,
         )
 
 
@@ -117,42 +119,53 @@ def made_out(beginning: bytes) -> RequestHead:
 
 
 class HeadReader:
-    """Reads heads, whole ones; it keeps nothing between two, so one serves all connections."""
+    """Reads heads, whole ones. One serves all connections, and remembers header lines for them.
+
+    Most clients send the same lines again, and many connections of one client, or of one proxy
+    before us, send the same ones: what is equal needs not be judged twice.
+    """
 
     def __init__(self, limits: ServerLimits) -> None:
+        self._max_head = limits.max_header_bytes
         self._max_target = limits.max_target_bytes
         self._max_count = limits.max_header_count or 1 << 30
         self._headers: Headers = []
+        self._blocks: dict[bytes, Fields] = {}  # the longest known first
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """llhttp's callback. It strips white space before a value, but none after it."""
         self._headers.append((name.lower(), value.rstrip(b" \t")))
 
-    def read(self, head: bytes, known: Fields = NO_FIELDS) -> RequestHead:
+    def read(self, head: bytes, known: Fields, heads: Heads) -> RequestHead:
         """The request whose head, empty line included, is `head`. Raises BadHead.
 
-        `known` are the fields of the request before it on the same connection: most clients send
-        the same lines again, and what is equal needs not be judged twice.
+        `known` are the fields of the request before it on the same connection, and `heads` those
+        that came with them.
         """
         end = head.find(b"\r\n")
         if known.rest and known.reader is self:
             length = _length_in(head, end, known)
             if length is not None:
-                return self._counted(head, end, length, known)
+                return self._counted(head, end, length, known, heads)
         block = head[end:]
         if block != known.block or known.reader is not self:
-            return self._read(head, end, block, NO_FIELDS)
+            heads.clear()
+            known = self._blocks.get(block, NO_FIELDS)
         result = self._read(head, end, block, known)
-        _remember(head[:end], result, known)
+        if result.fields is known:
+            self._keep(head[:end], result, heads)
         return result
 
-    def _counted(self, head: bytes, end: int, length: int, known: Fields) -> RequestHead:
+    def _counted(
+        self, head: bytes, end: int, length: int, known: Fields, heads: Heads
+    ) -> RequestHead:
         """The head with the fields `known`, but for the length of its body."""
-        found = known.heads.get(head[:end])
+        found = heads.get(head[:end])
         if found is None:
             found = self._read(head, end, head[end:], known)
             found.content_length = length
-            _remember(head[:end], found, known)
+            if found.fields is known:
+                self._keep(head[:end], found, heads)
             return found
         if found.repeat is None:
             found.repeat = Repeat()
@@ -160,16 +173,41 @@ class HeadReader:
             found.method, found.path, found.query, known, content_length=length, repeat=found.repeat
         )
 
-    def again(self, data: bytes, known: Fields) -> RequestHead | None:
-        """The head that all of `data` is, if a head of the very same bytes was read before."""
+    def again(self, data: bytes, known: Fields, heads: Heads) -> RequestHead | None:
+        """The head that all of `data` is, if its header lines are those of the request before it.
+
+        None as well for a request line that needs a closer look.
+        """
         block = known.block
-        if known.reader is not self or known.rest or not data.endswith(block):
+        if not block or known.rest or known.reader is not self or not data.endswith(block):
             return None
-        found = known.heads.get(data[: -len(block)])
-        if found is not None and found.repeat is None:
-            # Most paths are asked for once, and not worth remembering what was made of them.
-            found.repeat = Repeat()
-        return found
+        line = data[: -len(block)]
+        found = heads.get(line)
+        if found is not None:
+            if found.repeat is None:
+                # Most paths are asked for once, and not worth remembering what was made of them.
+                found.repeat = Repeat()
+            return found
+        match = LINE.fullmatch(line)
+        if match is None or len(data) > self._max_head:
+            return None
+        method, target, path, query, minor = match.groups()
+        plain = path is not None and minor == b"1" and method in _COMMON_METHODS
+        if not plain or len(target) > self._max_target:
+            return None
+        result = RequestHead(
+            str(method, "ascii"), str(path, "ascii"), str(query, "ascii") if query else "", known
+        )
+        self._keep(line, result, heads)
+        return result
+
+    def _keep(self, line: bytes, head: RequestHead, heads: Heads) -> None:
+        if head.fields.family is None:
+            head.fields.family = Family()
+        if len(line) <= _KNOWN_LINE:
+            if len(heads) >= _KNOWN_LINES:
+                heads.clear()
+            heads[line] = head
 
     def _read(self, head: bytes, end: int, block: bytes, known: Fields) -> RequestHead:
         line = LINE.fullmatch(head, 0, end)
@@ -219,6 +257,10 @@ class HeadReader:
         if len(wire) == 1 and wire[0][0] == b"host" and is_authority(wire[0][1]):
             # It says nothing of how it goes on: no body, and the connection stays.
             fields.block, fields.reader = block, self
+            if len(block) <= _KNOWN_BLOCK:
+                if len(self._blocks) >= _KNOWN_BLOCKS:
+                    del self._blocks[next(iter(self._blocks))]
+                self._blocks[block] = fields
         return fields
 
     def _judge(
@@ -263,14 +305,6 @@ def _length_in(head: bytes, end: int, known: Fields) -> int | None:
     if not head.startswith(known.block, end) or not head.endswith(known.rest):
         return None
     return int(digits)
-
-
-def _remember(line: bytes, head: RequestHead, known: Fields) -> None:
-    """Keeps a head that came with fields that were known."""
-    if head.fields is known and len(line) <= _KNOWN_LINE:
-        if len(known.heads) >= _KNOWN_LINES:
-            known.heads.clear()
-        known.heads[line] = head
 
 
 def _check_method(method: bytes) -> None:

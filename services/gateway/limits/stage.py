@@ -110,16 +110,25 @@ class LimitStage:
         if self._redis is not None:
             self._redis.timeout = redis_timeout
 
-    def charge(self, exchange: Exchange, book: PolicyBook, client_key: str) -> Charge | None:
+    def charge(
+        self,
+        exchange: Exchange,
+        book: PolicyBook,
+        client_key: str,
+        known: Charge | None = None,
+    ) -> Charge | None:
         """To whom the request is charged; None where no policy applies.
 
-        `client_key` is the client's address as policies count it.
+        `client_key` is the client's address as policies count it. `known` is what another request
+        of the same caller was charged to.
         """
         principal = exchange.principal
         tier = Tier.ANONYMOUS if principal is None else principal.tier
         applied = book.applying(tier, exchange.method, exchange.service_path)
         if not applied.policies:
             return None
+        if known is not None and known.applied is applied:
+            return known
         counted = subjects(applied, principal, client_key)
         return Charge(applied, counted, self._metrics.admitted(applied))
 

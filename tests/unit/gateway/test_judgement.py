@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -15,9 +17,9 @@ from services.gateway.cache.stage import CacheStage
 from services.gateway.clients import Clients
 from services.gateway.config_file import SHIPPED, read_config
 from services.gateway.csrf import CsrfStage
-from services.gateway.downstream.head import NO_FIELDS, Fields, HeadReader
+from services.gateway.downstream.head import NO_FIELDS, Fields, HeadReader, Heads
 from services.gateway.downstream.limits import ServerLimits
-from services.gateway.exchange import Decision, Exchange, Forward
+from services.gateway.exchange import Answer, Decision, Exchange, Forward
 from services.gateway.headers import security_headers
 from services.gateway.identify import IdentityStage
 from services.gateway.identity.revoked import Revocation, Revoked
@@ -38,18 +40,20 @@ SESSION = uuid4()
 class Connection:
     """Reads heads as a client's connection does."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str = "192.0.2.7") -> None:
+        self.peer = peer
         self.reader = HeadReader(ServerLimits())
         self.fields: Fields = NO_FIELDS
+        self.heads: Heads = {}
 
     def take(self, path: str = "/api/v2/tasks", method: str = "GET", **more: str) -> Exchange:
         fields = {"Host": "a", "Authorization": f"Bearer {TOKEN}", **more}
         lines = [f"{method} {path} HTTP/1.1", *(f"{n}: {v}" for n, v in fields.items())]
         data = "\r\n".join([*lines, "", ""]).encode()
-        again = self.reader.again(data, self.fields)
-        head = again or self.reader.read(data, self.fields)
+        again = self.reader.again(data, self.fields, self.heads)
+        head = again or self.reader.read(data, self.fields, self.heads)
         self.fields = head.fields
-        return head.exchange("192.0.2.7")
+        return head.exchange(self.peer)
 
 
 TOKEN = tokens.token(sid=str(SESSION))
@@ -122,8 +126,6 @@ async def test_a_repetition_gets_the_same_order_and_an_id_of_its_own(gateway: Ga
     "other",
     [
         {"path": "/api/v1/tasks"},
-        {"path": "/api/v2/tasks?a=b"},
-        {"path": "/api/v2/tasks/"},
         {"method": "DELETE"},
         {"Accept": "x"},
         {"X-Request-ID": "mine"},
@@ -162,6 +164,138 @@ async def test_what_comes_with_a_cookie_is_judged_each_time(gateway: Gateway) ->
 async def test_another_connection_knows_nothing_of_it(gateway: Gateway) -> None:
     await known(Connection(), gateway)
     assert readmit(Connection().take(), gateway) is None
+
+
+async def test_another_address_is_judged_by_itself(gateway: Gateway) -> None:
+    """Connections share what is known of header lines, but who sends them is not in them."""
+    first, other = Connection(), Connection(peer="192.0.2.9")
+    await known(first, gateway)
+    other.reader = first.reader
+    for path in ("/api/v2/tasks", "/api/v2/tasks/7"):
+        assert readmit(other.take(path), gateway) is None
+    neighbour = Connection()
+    neighbour.reader = first.reader
+    assert readmit(neighbour.take("/api/v2/tasks/8"), gateway) is not None
+
+
+PATHS = [
+    "/api/v2/tasks",
+    "/api/v2/tasks/7",
+    "/api/v2/tasks/8?x=%20",
+    "/api/v2/tasks/7/",
+    "/api/v1/tasks/7",
+    "/api/tasks/7",
+    "/api/v3/tasks",
+    "/api/v2/tasks/import",
+    "/api/v2/tasks/export",
+    "/api/v2/tasks/export/x",
+    "/api/v2/tasksx",
+    "/api/v2/auth/session-login",
+    "/api/v2/auth/profile",
+    "/api/v2/users/1",
+    "/api/v2/internal/exchange",
+    "/internal/exchange",
+    "/tasks/7",
+    "/api",
+    "/api/v2",
+    "/.well-known/jwks.json",
+    "/api/errors",
+    "/nothing",
+]
+LOGIN = "/api/v2/auth/session-login"  # where a token that has ended is no obstacle
+LIMITED = """
+[limits.tiers]
+default = ["1000000/minute"]
+anonymous = ["2000000/minute"]
+[[limits.routes]]
+match = "GET /tasks/7"
+policies = ["70000/minute"]
+[[limits.routes]]
+match = "* /users/*"
+policies = ["90000/hour"]
+[cors]
+allow_origins = ["http://page"]
+"""
+HEADERS: dict[str, dict[str, str]] = {
+    "plain": {},
+    "another version": {"API-Version": "1"},
+    "vendor type": {"Accept": "application/vnd.tasklane.v2+json"},
+    "page": {"Origin": "http://page"},
+    "cookie": {"Cookie": "session=x"},
+    "two credentials": {"X-API-Key": "x"},
+    "bad token": {"Authorization": "Bearer x"},
+    "spoofed": {"X-User-Id": "1", "X-Forwarded-For": "198.51.100.7"},
+    "compression": {"Accept-Encoding": "gzip", "If-None-Match": '"x-gzip"'},
+}
+
+
+@pytest.fixture
+def limited(gateway: Gateway, tmp_path: Path) -> Gateway:
+    """With policies for some paths, which no walk over all of them reaches."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(LIMITED)
+    gateway.rules = make_rules(read_config(path, {}), lambda _: Cell())
+    return gateway
+
+
+async def outcome(
+    connection: Connection, gateway: Gateway, path: str, method: str, **more: str
+) -> object:
+    """All that the stages say of a request, whichever way they come to it."""
+    exchange = connection.take(path, method, **more)
+    decision: object
+    try:
+        decision = readmit(exchange, gateway) or await admit(exchange, gateway)
+    except ApiError as error:
+        decision = (type(error), error.text)
+    if isinstance(decision, Answer):
+        decision = (decision.status, decision.body)
+    counted = re.sub(
+        rb"(x-request-id|x-ratelimit-remaining|x-ratelimit-reset|ratelimit): .*",
+        b"",
+        exchange.lines,
+    )
+    return (
+        decision, counted, exchange.client_address, exchange.api_version, exchange.url_version,
+        exchange.service_path, exchange.route, exchange.template, exchange.principal,
+        sorted(exchange.answer_headers), exchange.vary, exchange.authorization,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+@pytest.mark.parametrize("headers", HEADERS)
+async def test_what_is_known_of_one_path_changes_nothing_for_another(
+    headers: str, method: str, limited: Gateway
+) -> None:
+    """Every path on a connection that knows another one well, as on one that knows nothing."""
+    more = HEADERS[headers]
+    expected = {path: await outcome(Connection(), limited, path, method, **more) for path in PATHS}
+    for before in ("/api/v2/tasks/9", "/api/v2/users/2", "/api/v2/auth/profile", LOGIN):
+        connection = Connection()
+        for _ in range(2):
+            await outcome(connection, limited, before, method, **more)
+        for path in PATHS:
+            assert await outcome(connection, limited, path, method, **more) == expected[path]
+
+
+async def test_few_kinds_are_known_of_a_family(gateway: Gateway) -> None:
+    connection = Connection()
+    for version in ("v1", "v2"):
+        for path in ("tasks", "users", "webhooks", "deliveries", "audit", "auth/profile"):
+            for method in ("GET", "HEAD", "DELETE"):
+                await admit(connection.take(f"/api/{version}/{path}", method), gateway)
+                family = connection.fields.family
+                assert family is None or len(family.judgements) <= 4
+
+
+async def test_one_request_of_many_is_like_the_others(gateway: Gateway) -> None:
+    connection = Connection()
+    for number in range(2):
+        await admit(connection.take(f"/api/v2/tasks/{number}"), gateway)
+    for number in range(2, 30):
+        order = readmit(connection.take(f"/api/v2/tasks/{number}?a={number}"), gateway)
+        assert isinstance(order, Forward)
+        assert order.target == f"/v2/tasks/{number}?a={number}".encode()
 
 
 @pytest.mark.parametrize(
@@ -227,8 +361,8 @@ def test_a_client_cannot_make_a_connection_remember_ever_more() -> None:
     for number in range(1_000):
         connection.take(f"/api/v2/tasks/{number}")
         connection.take("/api/v2/tasks?" + "x" * number)
-    assert len(connection.fields.heads) <= 8
-    assert max(map(len, connection.fields.heads)) <= 256
+    assert len(connection.heads) <= 8
+    assert max(map(len, connection.heads)) <= 256
 
 
 def test_what_another_reader_has_read_is_read_again() -> None:

@@ -14,20 +14,26 @@ from services.gateway.downstream.limits import ServerLimits
 from services.gateway.downstream.target import is_authority, split_target
 from shared.errors import ApiError, BadRequest
 
-READER = HeadReader(ServerLimits())
 PLAIN = b"GET /a/b?c HTTP/1.1\r\nHost: a\r\nAccept: x\r\n\r\n"
 
 
+def reader() -> HeadReader:
+    """One that knows nothing yet."""
+    return HeadReader(ServerLimits())
+
+
 def read(head: bytes, known: Fields = NO_FIELDS) -> RequestHead | str:
-    """The head, or why it is refused."""
+    """The head, or why it is refused; as read by who has read `known`."""
     try:
-        return READER.read(head, known)
+        return (known.reader or reader()).read(head, known, {})
     except BadHead as bad:
         return f"{bad.error.status} {bad.error.text}"
 
 
 def test_plain() -> None:
-    head = READER.read(b"GET /a/b?c=d HTTP/1.1\r\nHost: a\r\nX-Y:  1 \t\r\nX-y: 2\r\nE:\r\n\r\n")
+    head = reader().read(
+        b"GET /a/b?c=d HTTP/1.1\r\nHost: a\r\nX-Y:  1 \t\r\nX-y: 2\r\nE:\r\n\r\n", NO_FIELDS, {}
+    )
     assert (head.method, head.path, head.query) == ("GET", "/a/b", "c=d")
     assert head.fields.headers == [(b"host", b"a"), (b"x-y", b"1"), (b"x-y", b"2"), (b"e", b"")]
     assert head.fields.first == {b"host": b"a", b"x-y": b"1", b"e": b""}
@@ -35,12 +41,42 @@ def test_plain() -> None:
 
 
 def test_same_fields_are_not_read_twice() -> None:
-    first = READER.read(PLAIN)
-    again = READER.read(PLAIN.replace(b"/a/b?c", b"/d"), first.fields)
+    one = reader()
+    first = one.read(PLAIN, NO_FIELDS, {})
+    again = one.read(PLAIN.replace(b"/a/b?c", b"/d"), first.fields, {})
     assert again.fields is first.fields
     assert again.path == "/d"
-    other = READER.read(PLAIN.replace(b"Accept", b"Except"), first.fields)
+    other = one.read(PLAIN.replace(b"Accept", b"Except"), first.fields, {})
     assert other.fields is not first.fields
+    elsewhere = one.read(PLAIN, NO_FIELDS, {})
+    assert elsewhere.fields is first.fields
+
+
+def test_fields_have_a_family_from_the_second_time_on() -> None:
+    """Most of what a client sends only once is not worth remembering."""
+    one = reader()
+    assert one.read(PLAIN, NO_FIELDS, {}).fields.family is None
+    family = one.read(PLAIN, NO_FIELDS, {}).fields.family
+    assert family is not None
+    assert one.read(PLAIN, NO_FIELDS, {}).fields.family is family
+
+
+def test_clients_cannot_make_a_reader_remember_ever_more() -> None:
+    one = reader()
+    for number in range(3_000):
+        one.read(PLAIN.replace(b"Accept", b"X-%d" % number), NO_FIELDS, {})
+    one.read(PLAIN.replace(b": x", b": " + b"x" * 3_000), NO_FIELDS, {})
+    assert len(one._blocks) == 1_024
+    assert max(map(len, one._blocks)) <= 2_048
+
+
+def test_a_head_is_not_let_pass_for_its_fields_when_it_is_too_long() -> None:
+    one = HeadReader(ServerLimits(max_header_bytes=90, max_target_bytes=60))
+    first = one.read(PLAIN, NO_FIELDS, {})
+    block = PLAIN[PLAIN.index(b"\r\n") :]
+    for path in (b"/" + b"a" * 70, b"/" + b"a" * 55):
+        assert one.again(b"GET %b HTTP/1.1%b" % (path, block), first.fields, {}) is None
+    assert one.again(b"GET /short HTTP/1.1" + block, first.fields, {}) is not None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +96,7 @@ def test_same_fields_are_not_read_twice() -> None:
     ],
 )
 def test_known_fields_excuse_nothing_in_the_request_line(line: bytes) -> None:
-    known = READER.read(PLAIN).fields
+    known = reader().read(PLAIN, NO_FIELDS, {}).fields
     head = line + PLAIN[PLAIN.index(b"\r\n") :]
     assert read(head, known) == read(head)
 
@@ -86,19 +122,20 @@ POST = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %b\r\nX: y\r\n\r\n"
 
 
 def test_fields_hold_for_bodies_of_any_length() -> None:
-    first = READER.read(POST % b"3")
+    one, heads = reader(), dict[bytes, RequestHead]()
+    first = one.read(POST % b"3", NO_FIELDS, heads)
     assert first.content_length == 3
     assert first.fields.headers == [(b"host", b"a"), (b"x", b"y")]
-    again = READER.read(POST % b"1234", first.fields)
+    again = one.read(POST % b"1234", first.fields, heads)
     assert again.fields is first.fields
     assert (again.content_length, again.method, again.path) == (1234, "POST", "/a")
-    other = READER.read(POST.replace(b"/a", b"/b") % b"5", first.fields)
+    other = one.read(POST.replace(b"/a", b"/b") % b"5", first.fields, heads)
     assert (other.content_length, other.path, other.repeat) == (5, "/b", None)
-    repeated = READER.read(POST % b"7", first.fields)
+    repeated = one.read(POST % b"7", first.fields, heads)
     assert repeated.content_length == 7
     assert repeated.repeat is not None
-    assert READER.read(POST % b"8", first.fields).repeat is repeated.repeat
-    assert READER.again(POST % b"7", first.fields) is None
+    assert one.read(POST % b"8", first.fields, heads).repeat is repeated.repeat
+    assert one.again(POST % b"7", first.fields, heads) is None
 
 
 @pytest.mark.parametrize(
@@ -110,7 +147,7 @@ def test_fields_hold_for_bodies_of_any_length() -> None:
     ],
 )  # fmt: skip
 def test_a_length_is_judged_the_same_when_the_rest_is_known(length: bytes) -> None:
-    known = READER.read(POST % b"3").fields
+    known = reader().read(POST % b"3", NO_FIELDS, {}).fields
     assert read(POST % length, known) == read(POST % length)
 
 
@@ -177,6 +214,20 @@ def test_what_was_known_changes_nothing(before: bytes, head: bytes) -> None:
     earlier = read(before)
     known = NO_FIELDS if isinstance(earlier, str) else earlier.fields
     assert read(head, known) == read(head)
+
+
+@given(st.lists(PIECES, max_size=6).map(b"".join), st.booleans())
+@example(b"GET /d?e HTTP/1.1", True)
+@example(b"GET /d HTTP/1.1\r\nX: y", True)
+@example(b"\r\nGET /d HTTP/1.1", True)
+@example(b"", True)
+def test_a_request_line_means_the_same_before_known_fields(line: bytes, whole: bool) -> None:
+    one, heads = reader(), dict[bytes, RequestHead]()
+    fields = one.read(PLAIN, NO_FIELDS, heads).fields
+    head = (line if whole else b"GET /" + line + b" HTTP/1.1") + PLAIN[PLAIN.index(b"\r\n") :]
+    for _ in range(3):
+        again = one.again(head, fields, heads)
+        assert again is None or again == read(head)
 
 
 @given(st.binary(max_size=200))

@@ -149,17 +149,15 @@ class Exchange:
         self.authorization: bytes | None = None  # goes on in place of another credential
         self.csrf_key: bytes | None = None  # there when a session cookie gave the identity
         self.resolved: tuple[str, str] | None = None  # the version, and the signal that named it
-        # What goes on every answer, errors too: `lines` are rendered, each with its end; `vary` are
-        # the request fields that the stages looked at; `dressing` is all but `lines`, where known.
+        # What goes on every answer, errors too: `lines` are rendered; `vary` are the request fields
+        # that were looked at; `dressing` is all but `lines`, where known.
         self.answer_headers: Headers = []
         self.lines: bytes = b""
         self.vary: bytes = b""
         self.dressing: bytes | None = None
         self.visit: Visit | None = None  # the cache's, on a route that has one
-
-        # From the data plane. The time is from the decision to the answer's head, or the failure.
-        self.upstream_name: str | None = None
-        self.upstream_seconds: float | None = None
+        self.upstream_name: str | None = None  # this and the following from the data plane
+        self.upstream_seconds: float | None = None  # from the decision to the head, or the failure
         self.outcome: str = "ok"  # one of OUTCOMES
 
     def header(self, name: bytes) -> bytes | None:

@@ -36,6 +36,7 @@ class Call:
         "_failures",
         "_forward",
         "_paused_at",
+        "_queue_until",
         "_receiver",
         "_sent",
         "_started",
@@ -70,6 +71,7 @@ class Call:
         self._endpoint: Endpoint | None = None
         self._connection: UpstreamConnection | None = None
         self._waiting = False  # for a connection to the endpoint
+        self._queue_until = 0.0  # loop time
         self._sent = False  # whether a byte of the request has gone out in this attempt
         self._answering = False  # whether the answer has begun
         self._done = False
@@ -134,7 +136,7 @@ class Call:
     def expire(self) -> None:
         """The deadline has passed."""
         if self._waiting:
-            self._attempt_failed("connect_timeout")
+            self._wait_on()
         else:
             # The service may still be at work on it: a second one would not be quicker.
             self._give_up("timeout")
@@ -217,9 +219,20 @@ class Call:
             return
         self._sent = False
         self._waiting = True
-        patience = self._forward.timeouts.connect
-        self.deadline = min(now + patience, self._total_at)
-        endpoint.queue.enter(self, patience, new=fresh)
+        timeouts = self._forward.timeouts
+        self._queue_until = min(now + timeouts.first_byte, self._total_at)
+        self.deadline = min(now + timeouts.connect, self._queue_until)
+        endpoint.queue.enter(self, timeouts.connect, new=fresh)
+
+    def _wait_on(self) -> None:
+        """Waits on for a connection while others get some: a crowd is no dead endpoint."""
+        now, patience = self._upstream.now(), self._forward.timeouts.connect
+        endpoint = self._endpoint
+        moves = endpoint is not None and now - endpoint.queue.moved_at <= patience
+        if not moves or now >= self._queue_until:
+            self._attempt_failed("connect_timeout")
+        else:
+            self.deadline = min(now + patience, self._queue_until)
 
     def _send_on(self, connection: UpstreamConnection, endpoint: Endpoint, now: float) -> None:
         self._connection = connection

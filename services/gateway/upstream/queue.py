@@ -8,6 +8,7 @@ that nobody needs a moment later, nor wait for each other's to be accepted.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,7 +35,7 @@ class Waiter(Protocol):
 class Queue:
     """First come, first served; who needs a new connection before those whom any will do."""
 
-    __slots__ = ("_connect", "_now", "_opening", "_room", "_waiting", "_wanting_new")
+    __slots__ = ("_connect", "_now", "_opening", "_room", "_waiting", "_wanting_new", "moved_at")
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Queue:
         # Both with the time that opening a connection may take, in seconds, in order of arrival.
         self._waiting: dict[Waiter, float] = {}
         self._wanting_new: dict[Waiter, float] = {}
+        self.moved_at = -math.inf  # when somebody got a connection, loop time
         self._opening: dict[asyncio.Task[UpstreamConnection], float] = {}  # until when, loop time
 
     def __len__(self) -> int:
@@ -74,8 +76,7 @@ class Queue:
             connection.drop()
             self._open_more()
             return True
-        del self._waiting[waiter]
-        waiter.connected(connection)
+        self._give(waiter, connection)
         return True
 
     def sweep(self, now: float) -> None:
@@ -89,6 +90,11 @@ class Queue:
         if not len(self):
             for task in self._opening:
                 task.cancel()
+
+    def _give(self, waiter: Waiter, connection: UpstreamConnection) -> None:
+        self.leave(waiter)
+        self.moved_at = self._now()
+        waiter.connected(connection)
 
     def _first(self) -> Waiter | None:
         return next(iter(self._wanting_new), None) or next(iter(self._waiting), None)
@@ -113,8 +119,7 @@ class Queue:
                 self.leave(waiter)
                 waiter.not_connected()
         elif waiter is not None:
-            self.leave(waiter)
-            waiter.connected(task.result())
+            self._give(waiter, task.result())
         else:
             task.result().keep()
         self._open_more()

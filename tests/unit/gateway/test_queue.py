@@ -152,6 +152,18 @@ async def test_what_takes_too_long_to_open_makes_room_for_others(service: Servic
     assert [request.told for request in patient] == [[]] * len(patient)
 
 
+async def test_it_says_when_it_moved_last(service: Service) -> None:
+    service.enter(Request(), Request(), Request())
+    service.time = 1.0
+    await service.opened(OSError())
+    assert service.queue.moved_at < 0
+    await service.opened(Connection())
+    assert service.queue.moved_at == 1
+    service.time = 2.0
+    service.offer(Connection())
+    assert service.queue.moved_at == 2
+
+
 async def test_no_more_are_opened_than_there_is_room_for() -> None:
     service = Service(room=1)
     service.enter(Request(), Request())

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.gateway.exchange import Timeouts
 from services.gateway.upstream.checks import CheckSettings
 from services.gateway.upstream.health import HealthSettings
 from tests.service.gateway.wire.peers import (
@@ -317,6 +318,28 @@ async def test_more_requests_than_connections_are_shed(service: Service) -> None
         everyone.set()
         statuses = sorted([reply.status for reply in await asyncio.gather(*asking)])
         assert statuses == [200, 200, 503, 503, 503]
+        await door.settled()
+
+
+async def test_who_waits_in_a_crowd_is_not_told_that_nobody_is_there(service: Service) -> None:
+    """It may take longer than a connection may take to open until a crowd is through."""
+
+    async def talk(conversation: Conversation) -> None:
+        while True:
+            await conversation.request()
+            await asyncio.sleep(0.02)
+            await conversation.send(OK)
+
+    service.talk = talk
+    async with open_door(service) as door:
+        queue = door.upstreams["service"].endpoints[0].queue
+        # Nobody opens a connection for them, so they share one.
+        queue._room = lambda: int(not door.upstreams["service"].endpoints[0].connections)
+        door.policy.set(timeouts=Timeouts(connect=0.1, first_byte=5, idle=5, total=5))
+        asking = [asyncio.create_task(door.ask(GET)) for _ in range(12)]
+        replies = await asyncio.gather(*asking)
+        assert [reply.status for reply in replies] == [200] * 12
+        assert service.connections == 1
         await door.settled()
 
 

@@ -4,8 +4,10 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from bench.clients import Clients
+from bench.crowds import HIGHEST_RATE, measure_crowds
 from bench.doors import Door, running_gateway, running_haproxy, running_redis
 from bench.figures import Delay, Figure, Report, merged
 from bench.identity import Identity
@@ -19,14 +21,15 @@ from bench.wire import Request
 DOORS, WHOLE = "front door", "whole path"
 GATEWAY, WITH_REDIS = "Tasklane gateway", "Tasklane gateway, Redis"
 TASKLANE = "Tasklane"
-PROXY = "proxy"
+PROXY, PATHS, USERS = "proxy", "new paths", "many users"
 # The connection count that every subject is measured with.
 USUAL = 32
 _LOGINS_AT_ONCE = 4
 # On two cores a thousand would only measure wrk's patience of two seconds.
 _MOST_WHOLE = 100
-# More than this one client cannot ask for at exact times.
-_HIGHEST_RATE = 4_000.0
+# A connection knows a few request lines, so one that comes again after so many is a new one.
+_PATHS = 20_000
+_USERS = 1_000
 _MIB = 1024 * 1024
 
 
@@ -72,6 +75,7 @@ class Bench:
             served.seconds,
             {name: value * 1e6 / max(1, served.requests) for name, value in used.items()},
             {name: resident_bytes(pid) / _MIB for name, pid in processes.items()},
+            served.faults,
         )
 
     def warm_up(self, requests: Sequence[Request]) -> None:
@@ -101,6 +105,9 @@ def measure_doors(bench: Bench) -> None:
                 doors.append(haproxy)
         with_redis = enter(_with_redis(bench, upstream))
         _by_turns(bench, doors, with_redis)
+        usual = bench.report.find(DOORS, gateway.name, PROXY, USUAL)
+        assert usual is not None
+        measure_crowds(bench, doors, usual.rate)
         _delay(bench, upstream, gateway)
 
 
@@ -108,27 +115,44 @@ def _by_turns(bench: Bench, always: list[Door], usually: list[Door]) -> None:
     """Measures the doors; those of `usually` with the usual number of connections only."""
     everything = [*always, *usually]
     headers = bench.identity.headers
-    requests = {door.name: [Request(door.url, headers=headers)] for door in everything}
     for door in everything:
-        bench.warm_up(requests[door.name])
+        bench.warm_up([Request(door.url, headers=headers)])
     for connections in bench.connections:
         doors = everything if connections == USUAL else always
-        # What disturbs the machine for a while disturbs all of them.
-        rounds = [
-            [
-                bench.measure(
-                    DOORS,
-                    door.name,
-                    PROXY,
-                    requests[door.name],
-                    connections,
-                    {"door": door.process_id},
-                )
-                for door in doors
-            ]
-            for _ in range(bench.rounds)
+        same = {door.name: [Request(door.url, headers=headers)] for door in doors}
+        _take_turns(bench, PROXY, doors, same, connections)
+    ids = [f"{number:08x}-c0de-7000-8000-{number:012x}" for number in range(_PATHS)]
+    paths = {
+        door.name: [Request(f"{door.url}/{one}", headers=headers) for one in ids] for door in always
+    }
+    _take_turns(bench, PATHS, always, paths, USUAL)
+    # To sign for all takes longer than this case in a quick run.
+    users = range(20 if bench.quick else _USERS)
+    bearers = [bench.identity.headers_of(str(UUID(int=number))) for number in users]
+    by_all = {
+        door.name: [Request(door.url, headers=bearer) for bearer in bearers] for door in always
+    }
+    _take_turns(bench, USERS, always, by_all, USUAL)
+
+
+def _take_turns(
+    bench: Bench,
+    case: str,
+    doors: list[Door],
+    requests: Mapping[str, Sequence[Request]],
+    connections: int,
+) -> None:
+    """One case, round by round: what disturbs the machine for a while disturbs all doors."""
+    rounds = [
+        [
+            bench.measure(
+                DOORS, door.name, case, requests[door.name], connections, {"door": door.process_id}
+            )
+            for door in doors
         ]
-        bench.report.figures += [merged(figures) for figures in zip(*rounds, strict=True)]
+        for _ in range(bench.rounds)
+    ]
+    bench.report.figures += [merged(figures) for figures in zip(*rounds, strict=True)]
 
 
 @contextlib.contextmanager
@@ -155,7 +179,7 @@ def _delay(bench: Bench, upstream: Upstream, gateway: Door) -> None:
     """The open loop at half of what the gateway can do, directly and through it."""
     most = bench.report.find(DOORS, gateway.name, PROXY, bench.connections[-1])
     assert most is not None
-    rate = min(most.rate / 2, _HIGHEST_RATE)
+    rate = min(most.rate / 2, HIGHEST_RATE)
     direct = bench.clients.ask(Request(upstream.url + "/v2/tasks"), rate, bench.seconds)
     request = Request(gateway.url, headers=bench.identity.headers)
     through = bench.clients.ask(request, rate, bench.seconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.load import Served, write_requests
 from bench.machine import version_of
-from bench.open_loop import Latency
+from bench.open_loop import Latency, Open
 from bench.processes import ROOT, NotMeasured, python
 from bench.wire import Request
 
@@ -50,7 +50,17 @@ class Clients:
 
     def ask(self, request: Request, rate: float, seconds: int) -> Latency:
         """Asks at a fixed rate, and says how late the answers came."""
-        command = python("bench.open_loop", *_options(request, seconds))
+        return self._open_loop(request, rate, seconds)
+
+    def spread(
+        self, request: Request, rate: float, seconds: int, crowd: Open, process_id: int
+    ) -> Latency:
+        """The same over connections that stay as they are; with the CPU time that it cost."""
+        options = ["--busy", crowd.busy, "--idle", crowd.idle, "--watch", process_id]
+        return self._open_loop(request, rate, seconds, *map(str, options))
+
+    def _open_loop(self, request: Request, rate: float, seconds: int, *options: str) -> Latency:
+        command = python("bench.open_loop", *_options(request, seconds), *options)
         return Latency(**json.loads(self._run([*command, "--rate", str(rate)], seconds)))
 
     def _wrk(self, requests: Sequence[Request], connections: int, seconds: int) -> Served:
@@ -98,10 +108,12 @@ def read_wrk(text: str) -> Served:
     broken = re.search(
         r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text
     )
-    errors = sum(
-        map(int, [*(refused.groups() if refused else ()), *(broken.groups() if broken else ())])
-    )
-    return Served(int(total.group(1)), errors, seconds)
+    kinds = ("connect", "read", "write", "time-out")
+    faults = dict(zip(kinds, map(int, broken.groups()), strict=True)) if broken else {}
+    if refused:
+        faults["no 2xx"] = int(refused.group(1))
+    faults = {kind: count for kind, count in faults.items() if count}
+    return Served(int(total.group(1)), sum(faults.values()), seconds, faults)
 
 
 def _options(request: Request, seconds: int) -> list[str]:

@@ -1,6 +1,7 @@
 """What was measured, as values and as JSON."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ class Figure:
     seconds: float
     cpu_us: dict[str, float]
     resident_mib: dict[str, float] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)  # the errors by their kind
 
     @property
     def rate(self) -> float:
@@ -51,6 +53,7 @@ def merged(figures: Sequence[Figure]) -> Figure:
         sum(one.seconds for one in figures),
         cpu,
         figures[-1].resident_mib,
+        dict(sum((Counter(one.faults) for one in figures), Counter())),
     )
 
 

@@ -61,7 +61,11 @@ class Identity:
     @property
     def headers(self) -> dict[str, str]:
         """What a request of the user carries."""
-        return {"Authorization": f"Bearer {self.token}"}
+        return self.headers_of(_SUBJECT)
+
+    def headers_of(self, subject: str) -> dict[str, str]:
+        """What a request of any user carries."""
+        return {"Authorization": f"Bearer {self.token_of(subject)}"}
 
 
 def make_identity(folder: Path) -> Identity:

@@ -10,8 +10,9 @@ import contextlib
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
 
@@ -24,11 +25,15 @@ _PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a run of load achieved; an error is no answer, or one that is no 2xx."""
+    """What a run of load achieved; an error is no answer, or one that is no 2xx.
+
+    `faults` has the errors by their kind, in the words of who made the load.
+    """
 
     requests: int
     errors: int
     seconds: float
+    faults: dict[str, int] = field(default_factory=dict)
 
 
 class Load:
@@ -43,7 +48,8 @@ class Load:
         self._connections = connections
         self._open: set[Connection] = set()
         self._jobs: set[asyncio.Task[None]] = set()
-        self._requests = self._errors = 0
+        self._requests = 0
+        self._faults: Counter[str] = Counter()
         self._running = True
 
     async def run(self, seconds: float) -> Served:
@@ -59,7 +65,7 @@ class Load:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        return Served(self._requests, self._errors, took)
+        return Served(self._requests, self._faults.total(), took, dict(self._faults))
 
     def _connect(self) -> None:
         job = asyncio.ensure_future(self._start())
@@ -73,15 +79,17 @@ class Load:
                 self._open.add(connection)
                 connection.send(next(self._requests_to_send))
                 return
-            self._errors += 1
+            self._faults["connect"] += 1
             # A server that refuses connections is not asked in a tight loop.
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _done(self, connection: Connection, status: int) -> None:
-        if status != NO_ANSWER:
+        if status == NO_ANSWER:
+            self._faults["no answer"] += 1
+        else:
             self._requests += 1
-        if not 200 <= status < 300:
-            self._errors += 1
+            if not 200 <= status < 300:
+                self._faults[f"status {status}"] += 1
         if not self._running:
             return
         if connection.usable:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from bench.cases import DOORS, USUAL, WHOLE
+from bench.crowds import CROWD
 from bench.figures import Figure, Report
 
 NOTHING = "-"
@@ -15,6 +16,8 @@ def describe(report: Report) -> str:
     parts = ["\n".join(f"{name:<{width}}  {value}" for name, value in report.facts.items())]
     parts.append("Front doors: RS256 token, two limits, proxy of 300 bytes")
     parts.append(_doors(report))
+    parts.append("The same rate over more or fewer open connections")
+    parts.append(_crowds(report))
     if report.delays:
         parts.append("Added latency, open loop: milliseconds from the moment a request was due")
         parts.append(_delays(report))
@@ -34,16 +37,50 @@ def _doors(report: Report) -> str:
         rows.append(
             [
                 one.subject,
-                "",
+                one.case,
                 str(one.connections),
                 number(one.rate),
                 number(one.own_us, 1),
                 ratio(one.own_us, base.own_us if base else None),
                 number(one.resident_mib["door"]),
-                str(one.errors),
+                errors(one),
             ]
         )
-    heads = ["front door", "", "connections", "req/s", "CPU µs/req", "× HAProxy", "MiB", "errors"]
+    heads = [
+        "front door",
+        "case",
+        "connections",
+        "req/s",
+        "CPU µs/req",
+        "× HAProxy",
+        "MiB",
+        "errors",
+    ]
+    return table(heads, rows)
+
+
+def _crowds(report: Report) -> str:
+    figures = report.of(CROWD)
+    rows = []
+    for one in figures:
+        rivals = [
+            other
+            for other in figures
+            if other.subject == one.subject and other.case.split(",")[0] == one.case.split(",")[0]
+        ]
+        least = min(other.own_us for other in rivals)
+        rows.append(
+            [
+                one.subject,
+                one.case,
+                str(one.connections),
+                number(one.rate),
+                number(one.own_us, 1),
+                ratio(one.own_us, least),
+                errors(one),
+            ]
+        )
+    heads = ["front door", "asked", "open", "req/s", "CPU µs/req", "× least", "errors"]
     return table(heads, rows)
 
 
@@ -88,7 +125,7 @@ def _whole(report: Report) -> str:
                 *costs,
                 number(one.own_us),
                 _times_less(rivals, one),
-                str(one.errors),
+                errors(one),
             ]
         )
     heads = ["stack", "case", "connections", "req/s", *present, "services", "FastAPI ×", "errors"]
@@ -97,6 +134,13 @@ def _whole(report: Report) -> str:
 
 def _times_less(rivals: list[Figure], one: Figure) -> str:
     return ratio(rivals[0].own_us, one.own_us) if rivals else NOTHING
+
+
+def errors(one: Figure) -> str:
+    """How many, and of which kinds."""
+    if not one.faults:
+        return str(one.errors)
+    return f"{one.errors}: " + ", ".join(f"{count} {kind}" for kind, count in one.faults.items())
 
 
 def number(value: float, digits: int = 0) -> str:

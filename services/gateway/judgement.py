@@ -151,9 +151,7 @@ def remember_for(
     if exchange.repeat is not None:
         exchange.repeat.judgement = replace(
             like,
-            url_version=exchange.url_version,
             service_path=exchange.service_path,
-            route=exchange.route,
             charge=charge,
             order=order,
         )

@@ -23,9 +23,13 @@ def test_every_case_is_measured(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(report.read_text())["figures"]
-    cases = {(figure["group"], figure["case"]) for figure in figures}
+    crowds = [figure for figure in figures if figure["group"] == "open connections"]
+    assert [figure["connections"] for figure in crowds] == [1, 10]
+    cases = {(figure["group"], figure["case"]) for figure in figures if figure not in crowds}
     assert cases == {
         ("front door", "proxy"),
+        ("front door", "new paths"),
+        ("front door", "many users"),
         ("whole path", "GET one"),
         ("whole path", "list of 20"),
         ("whole path", "create"),

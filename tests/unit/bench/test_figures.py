@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from bench.clients import read_wrk
 from bench.figures import Figure, Report, merged
 from bench.load import Load, Served
-from bench.open_loop import OpenLoop
+from bench.open_loop import Open, OpenLoop
 from bench.processes import NotMeasured, cpu_seconds
-from bench.tables import describe, number, ratio, table
+from bench.tables import describe, errors, number, ratio, table
 from bench.wire import Request
 
 WRK = """Running 2s test @ http://127.0.0.1:1/api
@@ -30,7 +31,8 @@ def figure(requests: int, cpu: float) -> Figure:
 
 def test_what_wrk_prints_is_read_with_its_errors() -> None:
     assert read_wrk(WRK.format(errors="")) == Served(51234, 0, 2.1)
-    assert read_wrk(WRK.format(errors=ERRORS)) == Served(51234, 15, 2.1)
+    faults = {"connect": 1, "read": 2, "write": 3, "time-out": 4, "no 2xx": 5}
+    assert read_wrk(WRK.format(errors=ERRORS)) == Served(51234, 15, 2.1, faults)
     with pytest.raises(NotMeasured, match="unable to connect"):
         read_wrk("unable to connect to 127.0.0.1:1 Connection refused")
 
@@ -76,6 +78,36 @@ def test_a_request_is_encoded_with_its_length() -> None:
     assert body == "é".encode()
 
 
+def test_errors_are_told_by_their_kind() -> None:
+    one, other = figure(1, 1.0), figure(1, 1.0)
+    assert errors(one) == "1"
+    both = merged([replace(one, faults={"time-out": 1}), replace(other, faults={"no 2xx": 1})])
+    assert errors(both) == "2: 1 time-out, 1 no 2xx"
+
+
+async def test_the_same_rate_is_spread_over_all_busy_connections() -> None:
+    used: list[asyncio.Protocol] = []
+
+    class Good(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self._transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            used.append(self)
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    server = await asyncio.get_running_loop().create_server(Good, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    latency = await OpenLoop(Request(url), 200, Open(5, 3), os.getpid()).run(0.2)
+    assert (latency.answered, latency.errors) == (40, 0)
+    counts = {connection: used.count(connection) for connection in used}
+    assert len(counts) == 5
+    assert sum(counts.values()) == 40 + 3 * 5
+    server.close()
+    await asyncio.sleep(0.05)
+
+
 def test_cpu_time_only_grows_and_a_process_that_is_gone_has_none() -> None:
     before = cpu_seconds(os.getpid())
     sum(range(1_000_000))
@@ -106,6 +138,7 @@ async def test_both_clients_count_every_answer_that_is_not_good() -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     served = await Load([Request(url)], 1).run(0.2)
     assert served.requests > served.errors > 0
+    assert set(served.faults) == {"status 500", "no answer"}
     latency = await OpenLoop(Request(url), 200).run(0.3)
     assert latency.errors > 0
     assert latency.achieved > 0

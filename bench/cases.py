@@ -115,8 +115,6 @@ def _by_turns(bench: Bench, always: list[Door], usually: list[Door]) -> None:
     """Measures the doors; those of `usually` with the usual number of connections only."""
     everything = [*always, *usually]
     headers = bench.identity.headers
-    for door in everything:
-        bench.warm_up([Request(door.url, headers=headers)])
     for connections in bench.connections:
         doors = everything if connections == USUAL else always
         same = {door.name: [Request(door.url, headers=headers)] for door in doors}
@@ -143,6 +141,8 @@ def _take_turns(
     connections: int,
 ) -> None:
     """One case, round by round: what disturbs the machine for a while disturbs all doors."""
+    for door in doors:
+        bench.warm_up(requests[door.name])
     rounds = [
         [
             bench.measure(

@@ -33,6 +33,7 @@ class JwksCache:
 
     A key set that was fetched once is kept while auth is away, so tokens already issued stay good.
     An unknown key id causes at most one fetch per `cooldown_seconds`, shared by all who wait.
+    `withdrawn` is called when a key is gone, for who remembers what was verified with it.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class JwksCache:
         refresh_seconds: float = REFRESH_SECONDS,
         cooldown_seconds: float = 5.0,
         now: Callable[[], float] = time.monotonic,
+        withdrawn: Callable[[], None] = lambda: None,
     ) -> None:
         self._fetch = fetch
+        self._withdrawn = withdrawn
         self._refresh_seconds = refresh_seconds
         self._cooldown_seconds = cooldown_seconds
         self._now = now
@@ -121,8 +124,10 @@ class JwksCache:
             tell("jwks_fetch_failed", error=str(error), known_keys=len(self._keys))
             return
         self._failures = 0
-        self._keys = keys
+        known, self._keys = self._keys, keys
         self._fetched_at = self._now()
+        if known.keys() - keys.keys():
+            self._withdrawn()
 
 
 def parse_key_set(body: bytes) -> dict[str, jwt.PyJWK]:

@@ -96,7 +96,8 @@ async def running(
             ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
         )
         sources = Sources(session)
-        jwks = _jwks(settings, config, session)
+        withdrawn = lambda: gateway.forget_judgements()  # noqa: E731, PLW0108 - it is made later
+        jwks = _jwks(settings, config, session, withdrawn)
         jwks.export_age(registry)
         limiter = _redis(settings, config)
         if limiter is not None:
@@ -208,13 +209,15 @@ def _auth_endpoints(gateway: Gateway) -> tuple[str, ...]:
     return () if upstream is None else tuple(upstream.endpoints)
 
 
-def _jwks(settings: Settings, config: Config, session: ClientSession) -> JwksCache:
+def _jwks(
+    settings: Settings, config: Config, session: ClientSession, withdrawn: Callable[[], None]
+) -> JwksCache:
     url = settings.jwks_url
     if url is None and "auth" in config.upstreams:
         url = config.upstreams["auth"].endpoints[0].rstrip("/") + JWKS_PATH
     if url is None:
         return JwksCache(_no_keys, refresh_seconds=3_600)
-    return JwksCache(http_fetch(session, url))
+    return JwksCache(http_fetch(session, url), withdrawn=withdrawn)
 
 
 async def _no_keys() -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.gateway import compress
 from services.gateway.cache.stage import CacheStage
@@ -41,6 +41,10 @@ class Gateway:
     cache: CacheStage
     pages: Pages
     security: Headers
+
+    def forget_judgements(self) -> None:
+        """Makes void what is known of requests: a judgement holds only under its very rules."""
+        self.rules = replace(self.rules)
 
 
 async def admit(exchange: Exchange, gateway: Gateway) -> Decision:

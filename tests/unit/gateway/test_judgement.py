@@ -327,6 +327,16 @@ async def test_it_ends_with_the_token_and_with_the_rules(gateway: Gateway) -> No
     assert readmit(connection.take(), gateway) is None
 
 
+async def test_it_ends_when_a_key_is_withdrawn(gateway: Gateway) -> None:
+    connection = Connection()
+    await known(connection, gateway)
+    gateway.forget_judgements()
+    assert readmit(connection.take(), gateway) is None
+    assert readmit(connection.take("/api/v2/tasks/7"), gateway) is None
+    await admit(connection.take(), gateway)
+    assert readmit(connection.take(), gateway) is not None
+
+
 async def test_limits_count_repetitions(gateway: Gateway) -> None:
     connection = Connection()
     await known(connection, gateway)

@@ -195,6 +195,16 @@ async def test_a_key_that_was_withdrawn_is_gone_after_the_next_refresh() -> None
     assert await cache.key("key-2") is not None
 
 
+async def test_only_a_withdrawn_key_is_told_of() -> None:
+    told: list[int] = []
+    sets = [key_set("key-1"), key_set("key-1", "key-2"), ValueError("garbage"), key_set("key-2")]
+    auth = Auth(*sets)
+    cache = JwksCache(auth, withdrawn=lambda: told.append(auth.asked))
+    for _ in sets:
+        await cache.refresh()
+    assert told == [4]
+
+
 async def test_the_background_job_goes_on_after_failures() -> None:
     enough = asyncio.Event()
     auth = Auth(ValueError("garbage"), key_set("key-1"))

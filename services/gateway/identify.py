@@ -82,17 +82,8 @@ class IdentityStage:
             return
         authorization, session = self._one_credential(exchange)
         if authorization is not None:
-            text = authorization.decode("latin-1")
-            # Verified tokens are found by their text, so the usual spelling needs no parsing.
-            token = text[7:] if text.startswith("Bearer ") else bearer_token(text)
-            principal = self._verifier.cached(token)
-            self._lookups.add(_MISS if principal is None else _HIT)
             try:
-                if principal is None:
-                    principal = await self._verifier.verify(bearer_token(text))
-                self._revoked.check()
-                if self._revoked.covers(principal):
-                    raise InvalidToken
+                principal = await self._bearer(authorization.decode("latin-1"))
             except InvalidToken:
                 if exchange.service_path not in LOGIN_PATHS:
                     raise
@@ -108,6 +99,19 @@ class IdentityStage:
             return
         elif access is Access.REQUIRED:
             raise Unauthorized
+
+    async def _bearer(self, text: str) -> Principal:
+        """Whose token the Authorization header has. Raises InvalidToken, ServiceUnavailable."""
+        # Verified tokens are found by their text, so the usual spelling needs no parsing.
+        token = text[7:] if text.startswith("Bearer ") else bearer_token(text)
+        principal = self._verifier.cached(token)
+        self._lookups.add(_MISS if principal is None else _HIT)
+        if principal is None:
+            principal = await self._verifier.verify(bearer_token(text))
+        self._revoked.check()
+        if self._revoked.covers(principal):
+            raise InvalidToken
+        return principal
 
     async def _enter(self, exchange: Exchange, session: bytes) -> bool:
         """Whether the session gives an identity; at a login one that has ended just does not."""

@@ -100,10 +100,11 @@ async def test_anonymous_where_identity_is_optional(
 
 
 @pytest.mark.parametrize("path", ["/auth/login", "/auth/session-login"])
+@pytest.mark.parametrize("given", ["Bearer junk", "Bearer", "Basic dTpw"])
 async def test_a_token_that_has_ended_is_no_obstacle_at_a_login(
-    stage: IdentityStage, path: str
+    stage: IdentityStage, path: str, given: str
 ) -> None:
-    request = exchange(headers={"authorization": "Bearer junk", "accept": "*/*"})
+    request = exchange(headers={"authorization": given, "accept": "*/*"})
     request.service_path = path
     await stage.establish(request, Access.OPTIONAL)
     assert request.principal is None

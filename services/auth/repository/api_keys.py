@@ -93,10 +93,10 @@ class ApiKeys:
         await self._connection.execute("DELETE FROM api_keys WHERE id = $1", key_id)
 
     async def by_hash(self, key_hash: bytes, now: datetime) -> ApiKey | None:
-        """The good key with this hash."""
+        """The good key with this hash: good by our clock and by that of the database."""
         row = await self._connection.fetchrow(
             f"SELECT {_COLUMNS} FROM api_keys k WHERE k.hash = $1"
-            " AND (k.expires_at IS NULL OR k.expires_at > $2)",
+            " AND (k.expires_at IS NULL OR k.expires_at > greatest($2, now()))",
             key_hash,
             now,
         )
@@ -106,7 +106,8 @@ class ApiKeys:
         """The owner of a good key, when he is active."""
         row = await self._connection.fetchrow(
             f"SELECT {USER_COLUMNS} FROM api_keys k JOIN users u ON u.id = k.user_id"
-            " WHERE k.id = $1 AND (k.expires_at IS NULL OR k.expires_at > $2) AND u.is_active",
+            " WHERE k.id = $1 AND (k.expires_at IS NULL OR k.expires_at > greatest($2, now()))"
+            " AND u.is_active",
             key_id,
             now,
         )

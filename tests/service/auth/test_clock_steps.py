@@ -36,11 +36,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-async def exchanged(visitor: Browser, service_token: str) -> int:
+async def exchanged(visitor: Browser, service_token: str, **credential: str) -> int:
     """The answer to a gateway that bought its token while the clock was right."""
     answer = await visitor.auth.client.post(
         "/internal/exchange",
-        json={"session": visitor.cookies["session"]},
+        json=credential or {"session": visitor.cookies["session"]},
         headers={"X-Service-Token": service_token},
     )
     return answer.status
@@ -82,16 +82,20 @@ async def test_steps_between_guesses_give_no_more_of_them(auth: Auth, clock: Clo
     assert verdicts == [401] * 5 + [423] * 2
 
 
-async def test_a_clock_set_back_lets_no_session_live_on(auth: Auth, clock: Clock) -> None:
+async def test_a_clock_set_back_lets_no_session_or_key_live_on(auth: Auth, clock: Clock) -> None:
     grant = await auth.register("ada@example.com")
     visitor = Browser(auth)
     await visitor.log_in("ada@example.com")
     service = (await (await auth.service_token()).json())["access_token"]
+    made = await auth.post("api-keys", {"name": "bot"}, token=grant["access_token"])
+    key = (await made.json())["key"]
     await auth.sql("UPDATE sessions SET idle_expires_at = now() - interval '1 minute'")
+    await auth.sql("UPDATE api_keys SET expires_at = now() - interval '1 minute'")
     clock.step(days=-1)
     assert (await auth.refresh(grant["refresh_token"])).status == 401
     assert (await auth.profile(grant["access_token"])).status == 401
     assert await exchanged(visitor, service) == 404
+    assert await exchanged(visitor, service, api_key=key) == 404
 
 
 async def test_a_clock_set_forward_refuses_sessions_and_ends_none(auth: Auth, clock: Clock) -> None:

@@ -92,6 +92,13 @@ async def test_no_other_spelling_gets_around_the_lock(auth: Auth) -> None:
         headers={"X-Forwarded-For": "203.0.113.7"},
     )
     assert answer.status == 423
+    # Nor the other way to log in, and what looks like the address is no address.
+    for version in ("v1", "v2"):
+        other = {"email": NOBODY, "password": WRONG}
+        answer = await auth.client.post(f"/{version}/auth/session-login", json=other)
+        assert answer.status == 423
+    for email in (f"{NOBODY} ", f" {NOBODY}", "ｎobody@example.com", "nobody@example.com\u200b"):
+        assert (await auth.log_in(email, WRONG)).status in (422, 423)
 
 
 async def test_neither_a_refresh_nor_another_session_forgets_failures(auth: Auth) -> None:

@@ -115,6 +115,8 @@ def _by_turns(bench: Bench, always: list[Door], usually: list[Door]) -> None:
     """Measures the doors; those of `usually` with the usual number of connections only."""
     everything = [*always, *usually]
     headers = bench.identity.headers
+    for door in everything:
+        bench.warm_up([Request(door.url, headers=headers)])
     for connections in bench.connections:
         doors = everything if connections == USUAL else always
         same = {door.name: [Request(door.url, headers=headers)] for door in doors}
@@ -130,6 +132,8 @@ def _by_turns(bench: Bench, always: list[Door], usually: list[Door]) -> None:
     by_all = {
         door.name: [Request(door.url, headers=bearer) for bearer in bearers] for door in always
     }
+    for door in always:
+        bench.warm_up(by_all[door.name])
     _take_turns(bench, USERS, always, by_all, USUAL)
 
 
@@ -141,8 +145,6 @@ def _take_turns(
     connections: int,
 ) -> None:
     """One case, round by round: what disturbs the machine for a while disturbs all doors."""
-    for door in doors:
-        bench.warm_up(requests[door.name])
     rounds = [
         [
             bench.measure(

@@ -43,10 +43,9 @@ class JwksCache:
         refresh_seconds: float = REFRESH_SECONDS,
         cooldown_seconds: float = 5.0,
         now: Callable[[], float] = time.monotonic,
-        withdrawn: Callable[[], None] = lambda: None,
     ) -> None:
+        self.withdrawn: Callable[[], None] = lambda: None
         self._fetch = fetch
-        self._withdrawn = withdrawn
         self._refresh_seconds = refresh_seconds
         self._cooldown_seconds = cooldown_seconds
         self._now = now
@@ -127,7 +126,7 @@ class JwksCache:
         known, self._keys = self._keys, keys
         self._fetched_at = self._now()
         if known.keys() - keys.keys():
-            self._withdrawn()
+            self.withdrawn()
 
 
 def parse_key_set(body: bytes) -> dict[str, jwt.PyJWK]:

@@ -96,8 +96,7 @@ async def running(
             ClientSession(cookie_jar=DummyCookieJar(), trust_env=False)
         )
         sources = Sources(session)
-        withdrawn = lambda: gateway.forget_judgements()  # noqa: E731, PLW0108 - it is made later
-        jwks = _jwks(settings, config, session, withdrawn)
+        jwks = _jwks(settings, config, session)
         jwks.export_age(registry)
         limiter = _redis(settings, config)
         if limiter is not None:
@@ -110,6 +109,7 @@ async def running(
             stale_seconds=settings.revocation_stale_seconds,
         )
         gateway = _gateway(settings, config, sources, jwks, link, limiter, registry, observer)
+        jwks.withdrawn = gateway.forget_judgements
         policy = GatewayPolicy(gateway, observer, development=settings.development)
         upstreams = Upstreams(transports(config))
         stack.callback(upstreams.close)
@@ -209,15 +209,13 @@ def _auth_endpoints(gateway: Gateway) -> tuple[str, ...]:
     return () if upstream is None else tuple(upstream.endpoints)
 
 
-def _jwks(
-    settings: Settings, config: Config, session: ClientSession, withdrawn: Callable[[], None]
-) -> JwksCache:
+def _jwks(settings: Settings, config: Config, session: ClientSession) -> JwksCache:
     url = settings.jwks_url
     if url is None and "auth" in config.upstreams:
         url = config.upstreams["auth"].endpoints[0].rstrip("/") + JWKS_PATH
     if url is None:
         return JwksCache(_no_keys, refresh_seconds=3_600)
-    return JwksCache(http_fetch(session, url), withdrawn=withdrawn)
+    return JwksCache(http_fetch(session, url))
 
 
 async def _no_keys() -> bytes:

@@ -197,10 +197,12 @@ async def test_a_key_that_was_withdrawn_is_gone_after_the_next_refresh() -> None
 
 async def test_only_a_withdrawn_key_is_told_of() -> None:
     told: list[int] = []
-    sets = [key_set("key-1"), key_set("key-1", "key-2"), ValueError("garbage"), key_set("key-2")]
-    auth = Auth(*sets)
-    cache = JwksCache(auth, withdrawn=lambda: told.append(auth.asked))
-    for _ in sets:
+    auth = Auth(
+        key_set("key-1"), key_set("key-1", "key-2"), ValueError("garbage"), key_set("key-2")
+    )
+    cache = JwksCache(auth)
+    cache.withdrawn = lambda: told.append(auth.asked)
+    for _ in range(4):
         await cache.refresh()
     assert told == [4]
 

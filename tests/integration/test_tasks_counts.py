@@ -14,6 +14,7 @@ import pytest
 from services.tasks.app import PLANNER
 from services.tasks.changes import Change
 from services.tasks.domain import NEWEST_FIRST, Task, new_task
+from services.tasks.repository import counts as counts_module
 from services.tasks.repository.counts import SEARCHED, Counts
 from services.tasks.repository.lists import TaskLists
 from services.tasks.repository.tasks import TaskRepository
@@ -127,6 +128,22 @@ async def test_a_moved_count_is_the_count(connection: Any) -> None:
             assert await count(connection, counts, filters) == await count(
                 connection, Counts(), filters
             ), filters
+
+
+@pytest.mark.parametrize("most", [0, 3, 5_000])
+async def test_those_left_out_tell_how_many_are_left(
+    connection: Any, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(counts_module, "MOST_LEFT_OUT", most)
+    writer = Writer(connection, 4)
+    for _ in range(30):
+        await writer.write()
+    for hours in (-999, -50, 0, 50, 999):
+        for name in ("created_after", "updated_after"):
+            filters = {name: NOW + timedelta(hours=hours)}
+            # With another filter, one that all tasks pass, they are counted one by one.
+            slowly = await count(connection, Counts(), {**filters, "min_priority": 1})
+            assert await count(connection, Counts(), filters) == slowly, (filters, slowly)
 
 
 async def test_a_kept_count_is_not_made_again(connection: Any) -> None:

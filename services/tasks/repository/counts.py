@@ -55,6 +55,22 @@ _MOVED = """
         LIMIT {most} + 1
     ) AS changed
 """
+# Nearly all tasks are counted by the few that are left out, as how many there are is known.
+_LEFT_OUT = """
+    SELECT CASE WHEN others.tasks <= {most} THEN (
+        SELECT coalesce(sum(tasks), 0)::bigint FROM tallies WHERE owner_id = $1 AND label = ''
+    ) - others.tasks ELSE (SELECT count(*) FROM tasks WHERE {where}) END AS total
+    FROM (
+        SELECT count(*) AS tasks FROM (
+            SELECT 1 FROM tasks WHERE owner_id = $1 AND deleted_at IS NULL AND {column} <= $2
+            LIMIT {most} + 1
+        ) AS met
+    ) AS others
+"""
+# The filters that leave out what an index has together, and the column; none is ever NULL.
+_FROM_THEN_ON = {"created_after": "created_at", "updated_after": "updated_at"}
+# Of so many at most.
+MOST_LEFT_OUT = 5_000
 
 
 class Kept(NamedTuple):
@@ -104,6 +120,15 @@ class Counts:
         self._common.move_to_end((owner_id, words))
         if len(self._common) > self._size:
             self._common.popitem(last=False)
+
+
+def counted(filters: Mapping[str, Any], where: str) -> str:
+    """The query of how many tasks pass the filters, which `where` asks for as well."""
+    if len(filters) == 1:
+        column = _FROM_THEN_ON.get(next(iter(filters)))
+        if column is not None:
+            return _LEFT_OUT.format(most=MOST_LEFT_OUT, where=where, column=column)
+    return f"SELECT count(*) AS total FROM tasks WHERE {where}"
 
 
 def moved(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.tasks.domain import BEST_FIRST, NEWEST_FIRST, ExportedTask, Place, SortKey, Task
-from services.tasks.repository.counts import LAST_CHANGE, TOLD, Counts, moved
+from services.tasks.repository.counts import LAST_CHANGE, TOLD, Counts, counted, moved
 from services.tasks.repository.feed import NEVER, REVISION
 from services.tasks.repository.keyset import branches, order_by, total_order
 from services.tasks.repository.rows import COLUMNS, tasks_of
@@ -116,7 +116,7 @@ class TaskLists:
             count, more = moved(kept, filters, _conditions(filters), values)
             page = await self._page(count, part, sort, more, mark=LAST_CHANGE)
         if page is None or page.total < 0:
-            count = f"SELECT count(*) AS total FROM tasks WHERE {where}"
+            count = counted(filters, where)
             page = await self._page(count, part, sort, values, mark=LAST_CHANGE)
         self._counts.put(key, page.total, page.revision, page.change_id)
         return page

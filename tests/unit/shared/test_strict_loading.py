@@ -59,7 +59,7 @@ def test_there_are_schemas_of_all_services() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 def test_all_input_is_loaded_as_marshmallow_does(data: st.DataObject) -> None:
     schema = data.draw(st.sampled_from(SCHEMAS))()
     names = [field.data_key or name for name, field in schema.load_fields.items()]

@@ -13,8 +13,9 @@ import pytest
 
 from services.tasks.app import PLANNER
 from services.tasks.changes import Change
-from services.tasks.domain import NEWEST_FIRST, Task, new_task
+from services.tasks.domain import BEST_FIRST, NEWEST_FIRST, Task, new_task
 from services.tasks.repository import counts as counts_module
+from services.tasks.repository import lists as lists_module
 from services.tasks.repository.counts import SEARCHED, Counts
 from services.tasks.repository.lists import TaskLists
 from services.tasks.repository.tasks import TaskRepository
@@ -128,6 +129,28 @@ async def test_a_moved_count_is_the_count(connection: Any) -> None:
             assert await count(connection, counts, filters) == await count(
                 connection, Counts(), filters
             ), filters
+
+
+async def test_what_is_known_of_words_changes_no_page(
+    connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words go from rare to common and back, and with them the order of what was found."""
+    monkeypatch.setattr(lists_module, "_FEW", 4)
+    writer, known = Writer(connection, 5), Counts()
+    orders = set()
+    for _ in range(25):
+        await writer.write()
+        for filters in SEARCHES:
+            pages = [
+                await TaskLists(connection, counts).page(
+                    OWNER, filters, BEST_FIRST, offset=0, limit=9
+                )
+                for counts in (known, Counts())
+            ]
+            assert pages[0].tasks == pages[1].tasks
+            assert pages[0][:2] == pages[1][:2]
+            orders.add(tuple(pages[0].sort))
+    assert len(orders) == 2
 
 
 @pytest.mark.parametrize("most", [0, 3, 5_000])

@@ -99,27 +99,32 @@ class TaskLists:
         The two agree, as both come from one statement. Words that more than a few tasks have tell
         little: then the newest come first, not the best.
         """
-        few = await self._few(owner_id, filters, sort, None, offset, limit)
-        if few is not None:
-            return few
-        sort = NEWEST_FIRST if sort == BEST_FIRST else sort
         where, values = _where(owner_id, filters)
         key = (where, *values)
+        kept = self._counts.get(key) if filters.keys() <= TOLD else None
+        few = None
+        # A count that has been beyond a few says that the words are met soon.
+        if kept is None or kept.total <= _FEW:
+            few = await self._few(owner_id, filters, sort, None, offset, limit)
+            if few is not None:
+                return few
+        wanted, sort = sort, NEWEST_FIRST if sort == BEST_FIRST else sort
         values += [offset, limit]
         at = len(values)
         part = _part(where, sort, None, values, limit=f"${at}", offset=f"${at - 1}")
         if filters.keys() <= _TALLIED.keys():
             return await self._page(_tallied(filters), part, sort, values)
-        kept = self._counts.get(key)
         page = None
-        if kept is not None and filters.keys() <= TOLD:
+        if kept is not None:
             count, more = moved(kept, filters, _conditions(filters), values)
             page = await self._page(count, part, sort, more, mark=LAST_CHANGE)
         if page is None or page.total < 0:
-            count = counted(filters, where)
-            page = await self._page(count, part, sort, values, mark=LAST_CHANGE)
+            page = await self._page(counted(filters, where), part, sort, values, mark=LAST_CHANGE)
         self._counts.put(key, page.total, page.revision, page.change_id)
-        return page
+        if kept is not None and page.total <= _FEW < kept.total:
+            # What was said of the words need not hold any more.
+            few = await self._few(owner_id, filters, wanted, None, offset, limit)
+        return page if few is None else few
 
     async def _few(
         self,
@@ -133,9 +138,8 @@ class TaskLists:
         """As `page` and `walk` when few tasks have the words that are searched, else None."""
         best = sort == BEST_FIRST
         most = _MANY if best and after is not None else _FEW
-        if "q" not in filters:
-            return None
-        if most == _FEW and self._counts.is_common(owner_id, filters["q"]):
+        # Where it decides the order, it is not enough that they were common a while ago.
+        if "q" not in filters or (not best and self._counts.is_common(owner_id, filters["q"])):
             return None
         where, values = _where(
             owner_id, {name: one for name, one in filters.items() if name != "q"}

@@ -213,7 +213,13 @@ def test_whatever_comes_is_read_strictly_or_refused(head: bytes) -> None:
 def test_what_was_known_changes_nothing(before: bytes, head: bytes) -> None:
     earlier = read(before)
     known = NO_FIELDS if isinstance(earlier, str) else earlier.fields
-    assert read(head, known) == read(head)
+    again, alone = read(head, known), read(head)
+    if isinstance(alone, str):
+        # Of several faults either may be named.
+        assert isinstance(again, str)
+        assert again[:3] == alone[:3]
+    else:
+        assert again == alone
 
 
 @given(st.lists(PIECES, max_size=6).map(b"".join), st.booleans())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TypeVar
 
 import httptools
 
@@ -34,6 +35,9 @@ _METHOD = re.compile(rb"[A-Z][A-Z\-]*")
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,18})\r\n")
 _MOST_DIGITS = 18
 _COUNTED = {b"host", b"content-length"}
+
+
+K = TypeVar("K")
 
 
 @dataclass(slots=True)
@@ -131,6 +135,8 @@ class HeadReader:
         self._max_count = limits.max_header_count or 1 << 30
         self._headers: Headers = []
         self._blocks: dict[bytes, Fields] = {}  # the longest known first
+        # The same for those with the length of a body, by what comes before and after its digits.
+        self._counted_blocks: dict[tuple[bytes, bytes], Fields] = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """llhttp's callback. It strips white space before a value, but none after it."""
@@ -151,6 +157,11 @@ class HeadReader:
         if block != known.block or known.reader is not self:
             heads.clear()
             known = self._blocks.get(block, NO_FIELDS)
+            if known is NO_FIELDS and (digits := _LENGTH.search(block)) is not None:
+                parts = block[: digits.start(1)], block[digits.end(1) :]
+                known = self._counted_blocks.get(parts, NO_FIELDS)
+                if known is not NO_FIELDS:
+                    return self._counted(head, end, int(digits[1]), known, heads)
         result = self._read(head, end, block, known)
         if result.fields is known:
             self._keep(head[:end], result, heads)
@@ -258,9 +269,7 @@ class HeadReader:
             # It says nothing of how it goes on: no body, and the connection stays.
             fields.block, fields.reader = block, self
             if len(block) <= _KNOWN_BLOCK:
-                if len(self._blocks) >= _KNOWN_BLOCKS:
-                    del self._blocks[next(iter(self._blocks))]
-                self._blocks[block] = fields
+                _put(self._blocks, block, fields)
         return fields
 
     def _judge(
@@ -293,6 +302,15 @@ class HeadReader:
         del fields.first[b"content-length"]
         fields.block, fields.rest = block[: length.start(1)], block[length.end(1) :]
         fields.reader = self
+        if len(block) <= _KNOWN_BLOCK:
+            _put(self._counted_blocks, (fields.block, fields.rest), fields)
+
+
+def _put(known: dict[K, Fields], key: K, fields: Fields) -> None:
+    """Remembers `fields`; those that have been known for longest make room."""
+    if len(known) >= _KNOWN_BLOCKS:
+        del known[next(iter(known))]
+    known[key] = fields
 
 
 def _length_in(head: bytes, end: int, known: Fields) -> int | None:

@@ -138,6 +138,22 @@ def test_fields_hold_for_bodies_of_any_length() -> None:
     assert one.again(POST % b"7", first.fields, heads) is None
 
 
+def test_other_connections_know_fields_with_a_body_too() -> None:
+    one = reader()
+    first = one.read(POST % b"3", NO_FIELDS, {})
+    elsewhere = dict[bytes, RequestHead]()
+    other = one.read(POST % b"12", NO_FIELDS, elsewhere)
+    assert other.fields is first.fields
+    assert (other.content_length, other.repeat) == (12, None)
+    repeated = one.read(POST % b"5", other.fields, elsewhere)
+    assert (repeated.content_length, repeated.repeat is None) == (5, False)
+    plain = one.read(PLAIN, other.fields, elsewhere)
+    assert (plain.content_length, plain.fields.rest) == (None, b"")
+    for number in range(2_000):
+        one.read(POST.replace(b"X: y", b"X: %d" % number) % b"3", NO_FIELDS, {})
+    assert len(one._counted_blocks) == 1_024
+
+
 @pytest.mark.parametrize(
     "length",
     [
@@ -149,6 +165,9 @@ def test_fields_hold_for_bodies_of_any_length() -> None:
 def test_a_length_is_judged_the_same_when_the_rest_is_known(length: bytes) -> None:
     known = reader().read(POST % b"3", NO_FIELDS, {}).fields
     assert read(POST % length, known) == read(POST % length)
+    # By another connection, after one of another kind.
+    other = Fields([], {}, reader=known.reader)
+    assert read(POST % length, other) == read(POST % length)
 
 
 PIECES = st.sampled_from(

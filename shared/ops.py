@@ -67,7 +67,7 @@ def ops_app(
         app[EXTEND] = extend
     app[CHECKS] = Gauge(
         "health_check_passed",
-        "1 if the dependency answered during this very scrape",
+        "1 if the dependency answered, and soon, during this very scrape",
         ("check",),
         registry=registry,
     )

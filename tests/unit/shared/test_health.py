@@ -47,6 +47,17 @@ async def test_verdicts(state: Health, ready: bool, status: str) -> None:
     assert (await state.report())["status"] == status
 
 
+async def test_a_scrape_waits_less_for_what_hangs_than_a_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Figures are asked for most when something hangs."""
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 60.0)
+    monkeypatch.setattr(health, "VERDICT_TIMEOUT_SECONDS", 0.05)
+    state = Health(critical={"db": fine}, optional={"tasks": hanging})
+    async with asyncio.timeout(30):
+        assert await state.verdicts() == {"db": True, "tasks": False}
+
+
 async def test_the_report_says_what_fails_and_no_driver_text() -> None:
     state = Health(critical={"db": broken}, optional={"redis": hanging, "auth": fine})
     body = await state.report()

@@ -57,7 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=2, help="of load for each case")
+    parser.add_argument(
+        "--seconds", type=float, default=2, help="of load for each case; whole ones with wrk"
+    )
     parser.add_argument("--rounds", type=int, default=2, help="turns of the front doors")
     parser.add_argument(
         "--quick", action="store_true", help="one number of connections, no warm-up"

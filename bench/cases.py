@@ -41,7 +41,7 @@ class Bench:
     clients: Clients
     folder: Path
     identity: Identity
-    seconds: int
+    seconds: float
     rounds: int
     quick: bool
     with_rivals: bool

@@ -1,6 +1,7 @@
 """The clients as programs on their own cores: wrk when it is installed, else `bench.load`."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -38,7 +39,7 @@ class Clients:
         """What makes the closed-loop load."""
         return f"wrk {version_of('wrk', '-v')}" if self.with_wrk else "the client of bench/"
 
-    def load(self, requests: Sequence[Request], connections: int, seconds: int) -> Served:
+    def load(self, requests: Sequence[Request], connections: int, seconds: float) -> Served:
         """Keeps `connections` busy for `seconds`: they send the requests to one server in turn."""
         if self.with_wrk:
             return self._wrk(requests, connections, seconds)
@@ -48,31 +49,31 @@ class Clients:
         text = self._run([*command, "--connections", str(connections)], seconds)
         return Served(**json.loads(text))
 
-    def ask(self, request: Request, rate: float, seconds: int) -> Latency:
+    def ask(self, request: Request, rate: float, seconds: float) -> Latency:
         """Asks at a fixed rate, and says how late the answers came."""
         return self._open_loop(request, rate, seconds)
 
     def spread(
-        self, request: Request, rate: float, seconds: int, crowd: Open, process_id: int
+        self, request: Request, rate: float, seconds: float, crowd: Open, process_id: int
     ) -> Latency:
         """The same over connections that stay as they are; with the CPU time that it cost."""
         options = ["--busy", crowd.busy, "--idle", crowd.idle, "--watch", process_id]
         return self._open_loop(request, rate, seconds, *map(str, options))
 
-    def _open_loop(self, request: Request, rate: float, seconds: int, *options: str) -> Latency:
+    def _open_loop(self, request: Request, rate: float, seconds: float, *options: str) -> Latency:
         command = python("bench.open_loop", *_options(request, seconds), *options)
         return Latency(**json.loads(self._run([*command, "--rate", str(rate)], seconds)))
 
-    def _wrk(self, requests: Sequence[Request], connections: int, seconds: int) -> Served:
+    def _wrk(self, requests: Sequence[Request], connections: int, seconds: float) -> Served:
         script = self.folder / "requests.lua"
         lines = ["local requests = {}"]
         for at, request in enumerate(requests, 1):
             lines.append(f"requests[{at}] = {_lua(request.encode().decode())}")
         script.write_text("\n".join([*lines, _IN_TURN]))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "-s", str(script)]
         return read_wrk(self._run([*command, requests[0].url], seconds))
 
-    def _run(self, command: list[str], seconds: int) -> str:
+    def _run(self, command: list[str], seconds: float) -> str:
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, self.cores)
         try:
@@ -116,7 +117,7 @@ def read_wrk(text: str) -> Served:
     return Served(int(total.group(1)), sum(faults.values()), seconds, faults)
 
 
-def _options(request: Request, seconds: int) -> list[str]:
+def _options(request: Request, seconds: float) -> list[str]:
     return [
         *("--url", request.url, "--method", request.method, "--body", request.body),
         *("--headers", json.dumps(dict(request.headers)), "--seconds", str(seconds)),

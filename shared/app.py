@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from typing import cast
 
 import orjson
 from aiohttp import web
@@ -17,6 +18,7 @@ from shared.dispatch import Dispatch
 from shared.endpoints import Endpoint
 from shared.errors import MethodNotAllowed
 from shared.health import Check, Health
+from shared.listener import Listener, bound_sockets
 from shared.logs import AccessLog
 from shared.metrics import HttpMetrics
 from shared.middleware import (
@@ -27,13 +29,15 @@ from shared.middleware import (
     served,
 )
 from shared.openapi import document
-from shared.ops import listen, live, ops_listener
+from shared.ops import cannot_bind, live, ops_listener
 from shared.process import background
 from shared.server import SHORTCUT, ApiRunner, Handle
 from shared.settings import ProcessSettings
 
 API_VERSIONS = ("v1", "v2")
 ACCESS_LOG_FLUSH_SECONDS = 0.5
+BACKLOG = 1024
+LAST_REQUESTS_SECONDS = 0.5
 
 # A resource is one generator: it puts what it opens under its key, and closes it afterwards.
 Resource = Callable[[web.Application], AsyncIterator[None]]
@@ -99,15 +103,37 @@ async def serve(
         listening=False,
     )
     app = create_app(service, settings, health)
-    runner = ApiRunner(app, shutdown_timeout=settings.shutdown_seconds)
+    runner = ApiRunner(
+        app, shutdown_timeout=settings.shutdown_seconds, is_leaving=lambda: health.draining
+    )
     async with ops_listener(settings.bind_host, ops_port, health, service.registry):
         await runner.setup()
         try:
-            await listen(runner, settings.bind_host, port)
-            health.listening = True
-            yield health
+            async with _listening(runner, settings, port):
+                health.listening = True
+                yield health
         finally:
             await runner.cleanup()
+
+
+@asynccontextmanager
+async def _listening(
+    runner: ApiRunner, settings: ProcessSettings, port: int
+) -> AsyncIterator[None]:
+    """Listens while the block runs. Raises StartRefused when the port cannot be had."""
+    try:
+        sockets = await bound_sockets(settings.bind_host, port, reuse_port=False)
+    except OSError as error:
+        raise cannot_bind(settings.bind_host, port, error) from error
+    make = cast("Callable[[], asyncio.BaseProtocol]", runner.server)
+    listener = Listener(asyncio.get_running_loop(), sockets, make, BACKLOG)
+    try:
+        yield
+    finally:
+        await listener.close()
+        if settings.drain_seconds:
+            # Behind a proxy: what is on its way on connections that there are is still answered.
+            await asyncio.sleep(LAST_REQUESTS_SECONDS)
 
 
 def _register(router: web.UrlDispatcher, endpoints: Iterable[Endpoint]) -> None:

@@ -78,6 +78,7 @@ class Database:
         self._planner = planner
         self._pool: Any = None
         self._rest = Rest()
+        self._closing = False
         Gauge("db_pool_size", "Open connections", registry=registry).set_function(self._size)
         Gauge("db_pool_idle", "Connections at rest", registry=registry).set_function(self._idle)
         Gauge("db_pool_max", "Most connections allowed", registry=registry).set(max_size)
@@ -126,6 +127,7 @@ class Database:
         """Closes the pool; connections still in use after five seconds are cut."""
         if self._pool is None:
             return
+        self._closing = True
         try:
             async with asyncio.timeout(5.0):
                 while (rested := self._rest.take()) is not None:
@@ -214,7 +216,9 @@ class Database:
 
     async def give_back(self, connection: Connection, *, clean: bool) -> None:
         """Takes a connection back; `clean` when nothing was raised while it was in use."""
-        if not self._rest.keep(connection, wanted=clean and not self._waiting):
+        # Once it closes, nobody would fetch a connection from its rest any more.
+        wanted = clean and not self._waiting and not self._closing
+        if not self._rest.keep(connection, wanted=wanted):
             await self._release(connection)
 
     def refusal(self, error: Exception) -> ServiceUnavailable:

@@ -95,19 +95,19 @@ async def ops_listener(
     runner = ApiRunner(ops_app(health, registry, extend), shutdown_timeout=1.0)
     await runner.setup()
     try:
-        if listener is None:
-            await listen(runner, host, port)
-        else:
+        if listener is not None:
             await web.SockSite(runner, listener).start()
+        else:
+            try:
+                await web.TCPSite(runner, host, port, backlog=1024).start()
+            except OSError as error:
+                raise cannot_bind(host, port, error) from error
         async with background(LoopLag(registry).watch):
             yield
     finally:
         await runner.cleanup()
 
 
-async def listen(runner: web.BaseRunner, host: str, port: int) -> None:
-    """Binds `runner` to a port. Raises StartRefused when that cannot be had."""
-    try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-    except OSError as error:
-        raise StartRefused(f"{host}:{port} cannot be bound: {error.strerror}") from error
+def cannot_bind(host: str, port: int, error: OSError) -> StartRefused:
+    """The refusal for a port that cannot be had."""
+    return StartRefused(f"{host}:{port} cannot be bound: {error.strerror}")

@@ -69,6 +69,9 @@ class ApiRequestHandler(RequestHandler):
         if isinstance(resp, web.HTTPException) and resp.status >= HTTPStatus.BAD_REQUEST:
             # aiohttp judges some headers, such as Expect, before any middleware.
             resp = self.handle_error(request, resp.status, resp)
+        if isinstance(self._manager, ApiServer) and self._manager.is_leaving():
+            # A proxy keeps the connection else, and may send on it in the moment it is closed.
+            resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
 
@@ -91,7 +94,9 @@ def refusal(status: int, cause: BaseException | None = None) -> ApiError:
 
 
 class ApiServer(web.Server):
-    """Makes our request handlers."""
+    """Makes our request handlers. While it `is_leaving`, each answer is its connection's last."""
+
+    is_leaving: Callable[[], bool] = staticmethod(lambda: False)
 
     def __call__(self) -> ApiRequestHandler:
         return ApiRequestHandler(self, loop=self._loop, **self._kwargs)
@@ -100,7 +105,14 @@ class ApiServer(web.Server):
 class ApiRunner(web.AppRunner):
     """An AppRunner whose connections are served by `ApiRequestHandler`."""
 
-    def __init__(self, app: web.Application, *, shutdown_timeout: float) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        shutdown_timeout: float,
+        is_leaving: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._is_leaving = is_leaving
         super().__init__(
             app,
             access_log=None,
@@ -118,9 +130,11 @@ class ApiRunner(web.AppRunner):
         plain = await super()._make_server()
         factory = self.app.get(SHORTCUT)
         handle = plain.request_handler if factory is None else factory(plain.request_handler)
-        return ApiServer(
+        server = ApiServer(
             handle,
             request_factory=plain.request_factory,
             loop=asyncio.get_running_loop(),
             **plain._kwargs,
         )
+        server.is_leaving = self._is_leaving
+        return server

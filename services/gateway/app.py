@@ -48,7 +48,7 @@ from shared.identity import AccessTokenVerifier
 from shared.jwks import JwksCache, http_fetch
 from shared.logs import AccessLog
 from shared.metrics import new_registry
-from shared.ops import ops_listener
+from shared.ops import cannot_bind, ops_listener
 from shared.process import StartRefused, background
 
 log = structlog.get_logger(__name__)
@@ -271,8 +271,7 @@ async def _listen(
     except ValueError as error:
         raise StartRefused(str(error)) from error
     except OSError as error:
-        where = f"{settings.bind_host}:{settings.port}"
-        raise StartRefused(f"{where} cannot be bound: {error.strerror}") from error
+        raise cannot_bind(settings.bind_host, settings.port, error) from error
     log.info("listening", host=settings.bind_host, port=server.port)
 
 

@@ -13,7 +13,7 @@ def test_every_case_is_measured(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "bench", "--quick", "--own-load", "--no-rivals"),
-            *("--seconds", "1", "--rounds", "1", "--json", str(report)),
+            *("--seconds", "0.3", "--rounds", "1", "--json", str(report)),
         ],
         cwd=ROOT,
         capture_output=True,

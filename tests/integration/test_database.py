@@ -397,6 +397,22 @@ async def test_a_revision_that_cannot_be_asked_for_is_no_reason() -> None:
         await database.require_revision("0001", "the command")
 
 
+async def test_what_comes_back_while_it_closes_is_closed_with_it(empty_database_url: str) -> None:
+    """Else it would rest where nobody fetches it, and closing would wait out its five seconds."""
+    database = Database(empty_database_url, CollectorRegistry(), application="tests")
+    await database.open()
+
+    async def ask() -> None:
+        async with database.connection() as connection:
+            await connection.fetchval("SELECT pg_sleep(0.3)")
+
+    asking = asyncio.create_task(ask())
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(4):
+        await database.close()
+    await asking
+
+
 async def test_closing_waits_for_nobody_for_ever(empty_database_url: str) -> None:
     database = Database(empty_database_url, CollectorRegistry(), application="tests")
     await database.close()

@@ -13,10 +13,10 @@ from services.gateway.downstream.answer import date_line
 from services.gateway.downstream.connection import ClientConnection
 from services.gateway.downstream.head import HeadReader
 from services.gateway.downstream.limits import ServerLimits
-from services.gateway.downstream.listener import Listener, bound_sockets
 from services.gateway.exchange import Policy
 from services.gateway.upstream.upstreams import Upstreams
 from shared.identity import Principal
+from shared.listener import Listener, bound_sockets
 
 
 class Server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -137,8 +138,44 @@ async def test_while_draining_it_serves_and_says_that_it_is_not_ready() -> None:
             assert answer.status == 200
         async with client.get(f"{sample.url}/v1/slow") as answer:
             assert answer.status == 204
+            assert answer.headers["Connection"] == "close"
         sample.process.terminate()
         assert await sample.process.wait() == 1
+
+
+async def test_nobody_who_reached_it_while_it_stops_is_left_without_an_answer() -> None:
+    """A proxy that knows of its end only what its answers say, and sends what it may not repeat."""
+    async with program(DRAIN_SECONDS="0.3") as sample:
+        await sample.logged("started")
+        port = int(sample.url.rpartition(":")[2])
+        ended = asyncio.create_task(sample.ended())
+        senders = [asyncio.create_task(sends_on(port)) for _ in range(8)]
+        await asyncio.sleep(0.2)
+        sample.process.terminate()
+        async with asyncio.timeout(20):
+            answered = await asyncio.gather(*senders)
+        assert min(answered) > 0
+        assert (await ended)[0] == 0
+
+
+async def sends_on(port: int) -> int:
+    """Sends until it cannot connect any more; how many answers came. None may fail to come."""
+    answered = 0
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            return answered
+        head = b""
+        while b"connection: close" not in head.lower():
+            writer.write(b"POST /v1/none HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"(?i)content-length: (\d+)", head)
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+            answered += 1
+            await asyncio.sleep(0.001)
+        writer.close()
 
 
 async def test_a_second_signal_ends_it_at_once() -> None:

@@ -10,8 +10,8 @@ import socket
 
 import pytest
 
-from services.gateway.downstream.listener import AT_ONCE, Listener, bound_sockets
 from services.gateway.downstream.server import Server
+from shared.listener import AT_ONCE, Listener, bound_sockets
 from tests.service.gateway.wire.peers import Door, Service, open_door, until
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -77,7 +77,8 @@ async def test_who_waits_is_accepted_when_the_trouble_is_over(
         assert not listener.troubles
 
 
-async def test_who_was_accepted_is_known_before_it_closes() -> None:
+@pytest.mark.parametrize("accepted", [True, False], ids=["accepted", "connected"])
+async def test_who_was_there_is_known_before_it_closes(accepted: bool) -> None:
     made: list[asyncio.Protocol] = []
 
     def make() -> asyncio.Protocol:
@@ -88,7 +89,8 @@ async def test_who_was_accepted_is_known_before_it_closes() -> None:
     listener = Listener(asyncio.get_running_loop(), sockets, make, 16)
     with contextlib.ExitStack() as stack:
         client = knock(listener.port, stack)
-        listener._accept(sockets[0])
+        if accepted:
+            listener._accept(sockets[0])
         await listener.close()
         assert len(made) == 1
         client.close()

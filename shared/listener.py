@@ -32,6 +32,7 @@ class Listener:
         self._loop = loop
         self._sockets = list(sockets)
         self._make = make
+        self._backlog = backlog
         self._arriving: set[asyncio.Task[None]] = set()
         for sock in self._sockets:
             sock.setblocking(False)
@@ -46,31 +47,40 @@ class Listener:
         return int(self._sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Accepts nobody any more; returns when those accepted before have their protocol."""
+        """Accepts nobody any more; returns when those accepted before have their protocol.
+
+        Who is connected by then is accepted still: to him this process is there, and he may have
+        sent a request that he must not send twice.
+        """
         sockets, self._sockets = self._sockets, []
         for sock in sockets:
             self._loop.remove_reader(sock)
+            for _ in range(self._backlog // AT_ONCE + 1):
+                if not self._accept(sock):
+                    break
             sock.close()
         if self._arriving:
             await asyncio.wait(self._arriving)
 
-    def _accept(self, sock: socket.socket) -> None:
+    def _accept(self, sock: socket.socket) -> bool:
+        """Lets some in; says whether there may be more."""
         for _ in range(AT_ONCE):
             try:
                 client, _address = sock.accept()
             except (BlockingIOError, InterruptedError):
-                return
+                return False
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     self._loop.remove_reader(sock)
                     self._loop.call_later(_PAUSE, self._resume, sock)
-                    return
+                    return False
                 # That client has left already, or its network has; the others have not.
                 continue
             client.setblocking(False)
             arriving = self._loop.create_task(self._welcome(client))
             self._arriving.add(arriving)
             arriving.add_done_callback(self._arriving.discard)
+        return True
 
     async def _welcome(self, client: socket.socket) -> None:
         try:

@@ -57,7 +57,7 @@ fuzz: setup-test ## send mutated requests at a gateway and judge its answers [RE
 
 test: setup-test ## all tests, on a real PostgreSQL and a real Redis
 	@# Only the tests of the real processes use that plugin, and every process would load it.
-	@$(RUN) -m pytest -n 4 -p no:schemathesis tests/unit tests/service tests/integration tests/deploy tests/test_architecture.py
+	@$(RUN) -m pytest -n 3 -p no:schemathesis tests/unit tests/service tests/integration tests/deploy tests/test_architecture.py
 	@$(RUN) -m pytest -n 3 --dist loadfile tests/e2e
 
 unit: setup-test ## tests of single modules and of the house's rules

@@ -33,13 +33,19 @@ class Health:
     listening: bool = True
     draining: bool = False
     started_at: float = field(default_factory=time.monotonic)
+    has_begun: bool = False  # whether it has had what `first` asks for
     has_been_ready: bool = False
 
     async def ready(self) -> bool:
         """Whether new work should be sent here."""
         if self.draining or not self.listening:
             return False
-        return all((await self.critical_verdicts()).values())
+        if not all((await self.critical_verdicts()).values()):
+            return False
+        self.has_begun = self.has_begun or all(
+            _passed(await _run_named(self.first, CHECK_TIMEOUT_SECONDS)).values()
+        )
+        return self.has_begun
 
     async def accepting(self) -> bool:
         """Whether a proxy with several processes of this kind should send this one requests.
@@ -49,9 +55,7 @@ class Health:
         if self.draining or not self.listening:
             return False
         if not self.has_been_ready:
-            self.has_been_ready = await self.ready() and all(
-                _passed(await _run_named(self.first, CHECK_TIMEOUT_SECONDS)).values()
-            )
+            self.has_been_ready = await self.ready()
         return self.has_been_ready
 
     async def critical_verdicts(self) -> dict[str, bool]:

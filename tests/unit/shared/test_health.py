@@ -87,11 +87,13 @@ async def test_what_is_needed_first_is_needed_once() -> None:
             raise ConnectionError
 
     health = Health(optional={"keys": keys}, first={"keys": keys})
-    assert await health.ready()
+    assert not await health.ready()
     assert not await health.accepting()
     there = True
+    assert await health.ready()
     assert await health.accepting()
     there = False
+    assert await health.ready()
     assert await health.accepting()
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from services.auth.audit.event import AuditEvent
 from services.auth.audit.recording import record
 from services.auth.repository import AuthStore
-from services.auth.usecases.purge import BATCH, MOST_BATCHES, PORTION
+from services.auth.usecases.purge import BATCH, PORTION, in_batches
 
 
 async def purge_audit(store: AuthStore, now: datetime, *, kept: timedelta) -> int:
@@ -23,14 +23,7 @@ async def purge_audit(store: AuthStore, now: datetime, *, kept: timedelta) -> in
         if head is not None and seal is not None and seal.sequence > head.purged_until:
             await repository.audit.begin_purge(seal.sequence)
             await record(repository, AuditEvent.AUDIT_PURGED, now, details={"until": seal.sequence})
-    removed = 0
-    for _ in range(MOST_BATCHES):
-        async with store.read() as repository:
-            count = await repository.audit.purge(BATCH)
-        removed += count
-        if count < BATCH:
-            break
-    return removed
+    return await in_batches(store, lambda repository: repository.audit.purge(BATCH))
 
 
 async def purge_seals(store: AuthStore) -> int:
@@ -38,14 +31,7 @@ async def purge_seals(store: AuthStore) -> int:
 
     Raises ServiceUnavailable.
     """
-    removed = 0
-    for _ in range(MOST_BATCHES):
-        async with store.read() as repository:
-            count = await repository.audit.purge_seals(BATCH)
-        removed += count
-        if count < BATCH:
-            break
-    return removed
+    return await in_batches(store, lambda repository: repository.audit.purge_seals(BATCH))
 
 
 async def erase_origins(store: AuthStore) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
 from services.auth.repository import AuthRepository, AuthStore
 
@@ -29,12 +31,20 @@ async def purge(store: AuthStore, what: Expired, before: datetime) -> int:
     Revocations have no end of their own and go by their age. When our clock is ahead of the
     database's, `before` is as much earlier. Raises ServiceUnavailable.
     """
-    removed = 0
     async with store.read() as repository:
         before -= await repository.clock.behind()
+    return await in_batches(store, partial(_purge_some, what=what, before=before))
+
+
+async def in_batches(store: AuthStore, remove: Callable[[AuthRepository], Awaitable[int]]) -> int:
+    """Calls `remove`, which removes at most BATCH rows, as long as there are more; how many.
+
+    Each call is a transaction of its own, and all of them remove at most PORTION rows.
+    """
+    removed = 0
     for _ in range(MOST_BATCHES):
         async with store.read() as repository:
-            count = await _purge_some(repository, what, before)
+            count = await remove(repository)
         removed += count
         if count < BATCH:
             break

@@ -132,7 +132,7 @@ class ClientConnection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Sends `data`, if there still is a client."""
         if self._transport is not None:
-            self._transport.write(data)
+            self.server.outgoing.write(self._transport, data)
 
     def reading_changed(self) -> None:
         """A body is wanted that was not, or the other way round."""
@@ -176,6 +176,7 @@ class ClientConnection(asyncio.Protocol):
         """Closes at once. With `reset` the client cannot take the end of the stream for an end."""
         self._state = _CLOSED
         if self._transport is not None:
+            self.server.outgoing.flush()
             if reset:
                 reset_when_closed(self._transport)
             self._transport.abort()
@@ -335,6 +336,7 @@ class ClientConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
+        self.server.outgoing.flush()
         self.deadline = self.server.loop.time() + self.server.limits.linger_timeout
         self._watch_writing()
         if linger and not self._half_closed:

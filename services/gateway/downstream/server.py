@@ -27,6 +27,7 @@ class Server:
     ) -> None:
         self.policy = policy
         self.upstreams = upstreams
+        self.outgoing = upstreams.outgoing
         self.limits = limits or ServerLimits()
         self.heads = HeadReader(self.limits)
         self.loop = asyncio.get_running_loop()

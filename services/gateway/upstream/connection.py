@@ -53,6 +53,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_interim",
         "_listener",
         "_method",
+        "_outgoing",
         "_paused",
         "_poll",
         "_reader",
@@ -65,6 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def __init__(self, endpoint: Endpoint, reader: HeadReader) -> None:
         self._endpoint = endpoint
+        self._outgoing = endpoint.outgoing
         self._reader = reader
         self._transport: asyncio.Transport | None = None
         self._poll: select.poll | None = None
@@ -96,13 +98,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.answered = False
         self.request_sent = complete
         if self._transport is not None:
-            self._transport.write(request)
+            self._outgoing.write(self._transport, request)
 
     def send(self, data: bytes, finished: bool) -> None:
         """Sends more of the request, framed already."""
         self.request_sent = finished
         if data and self._transport is not None:
-            self._transport.write(data)
+            self._outgoing.write(self._transport, data)
 
     def pause(self) -> None:
         """Stops reading the answer, until `resume`."""
@@ -125,6 +127,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._listener = None
         self._endpoint.forget(self)
         if self._transport is not None:
+            self._outgoing.flush()
             self._transport.abort()
 
     def is_silent(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
+from services.gateway.outgoing import Outgoing
 from services.gateway.upstream.connection import UpstreamConnection
 from services.gateway.upstream.head import HeadReader
 from services.gateway.upstream.health import Health, HealthSettings
@@ -15,7 +16,13 @@ class Endpoint:
     """Counts what is under way, keeps connections for the next request."""
 
     def __init__(
-        self, url: str, *, max_connections: int, idle_seconds: float, health: HealthSettings
+        self,
+        url: str,
+        *,
+        max_connections: int,
+        idle_seconds: float,
+        health: HealthSettings,
+        outgoing: Outgoing,
     ) -> None:
         """Raises ValueError for a `url` that is not plain http://host[:port]."""
         parts = urlsplit(url)
@@ -30,6 +37,7 @@ class Endpoint:
         self.authority = f"{host}:{self.port}".encode("ascii")
         self.active = 0  # exchanges under way
         self.health = Health(health)
+        self.outgoing = outgoing
         self._max_connections = max_connections
         self._idle_seconds = idle_seconds
         self._idle: list[UpstreamConnection] = []

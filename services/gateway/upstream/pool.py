@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import random
 from typing import TYPE_CHECKING
 
+from services.gateway.outgoing import Outgoing
 from services.gateway.upstream.breaker import Breaker
 from services.gateway.upstream.checks import Checker, CheckSettings
 from services.gateway.upstream.endpoint import Endpoint
@@ -39,7 +40,7 @@ class UpstreamSettings:
 class Upstream:
     """Chooses endpoints by the power of two choices, and keeps account of what is under way."""
 
-    def __init__(self, name: str, settings: UpstreamSettings) -> None:
+    def __init__(self, name: str, settings: UpstreamSettings, outgoing: Outgoing) -> None:
         """Raises ValueError for settings that name no endpoint, or one that is none."""
         if not settings.endpoints:
             raise ValueError(f"upstream {name} has no endpoints")
@@ -51,6 +52,7 @@ class Upstream:
                 max_connections=settings.max_connections,
                 idle_seconds=settings.idle_seconds,
                 health=settings.health,
+                outgoing=outgoing,
             )
             for url in settings.endpoints
         ]

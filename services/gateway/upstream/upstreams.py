@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from services.gateway.outgoing import Outgoing
 from services.gateway.upstream.pool import Upstream, UpstreamSettings
 
 
@@ -15,6 +16,7 @@ class Upstreams:
         """`tick` is how often deadlines are looked at, in seconds."""
         self._tick = tick
         self._loop = asyncio.get_running_loop()
+        self.outgoing = Outgoing(self._loop)
         self._upstreams: dict[str, Upstream] = {}
         # Those that the configuration names no more, until their last call is over.
         self._retired: list[Upstream] = []
@@ -33,7 +35,9 @@ class Upstreams:
         for name, wanted in settings.items():
             known = self._upstreams.get(name)
             upstreams[name] = (
-                known if known and known.settings == wanted else Upstream(name, wanted)
+                known
+                if known and known.settings == wanted
+                else Upstream(name, wanted, self.outgoing)
             )
         for name, known in self._upstreams.items():
             if upstreams.get(name) is not known:

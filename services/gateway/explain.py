@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from services.gateway.clients import Clients
 from services.gateway.config import Access, Config, Route
-from services.gateway.downstream.head import NO_FIELDS, BadHead, HeadReader
+from services.gateway.downstream.head import NO_FIELDS, BadHead
+from services.gateway.downstream.head_reader import HeadReader
 from services.gateway.exchange import Exchange, Timeouts
 from services.gateway.identify import offered
 from services.gateway.limits.memory import MemoryLimiter

@@ -42,6 +42,7 @@ class Judgement:
 
     rules: Rules
     until: float
+    peer: str
     client_address: str
     api_version: str | None
     url_version: str | None
@@ -82,6 +83,7 @@ def judgement_of(
     return Judgement(
         rules=rules,
         until=until,
+        peer=exchange.peer,
         client_address=exchange.client_address,
         api_version=exchange.api_version,
         url_version=exchange.url_version,
@@ -118,7 +120,7 @@ def recall(exchange: Exchange, rules: Rules, identity: IdentityStage) -> Judgeme
     """What is known of the very same request, put on the exchange; None when it is to be judged."""
     repeat = exchange.repeat
     known: Judgement | None = None if repeat is None else repeat.judgement
-    if known is None or not _stands(known, rules, identity):
+    if known is None or known.peer != exchange.peer or not _stands(known, rules, identity):
         return None
     exchange.url_version = known.url_version
     exchange.service_path = known.service_path

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from services.gateway.config import Config
-from services.gateway.downstream.head import HeadReader
+from services.gateway.downstream.head_reader import HeadReader
 from services.gateway.downstream.server import Server
 from services.gateway.observe import Observer
 from services.gateway.pipeline import Gateway

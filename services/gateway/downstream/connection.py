@@ -291,12 +291,12 @@ class ClientConnection(asyncio.Protocol):
         except BadHead as bad:
             self._refuse(bad.error, bad)
             return False
-        self._fields = request.fields
         self._begin_turn(request).start()
         return True
 
     def _begin_turn(self, head: RequestHead) -> Turn:
         self._state = _TURN
+        self._fields = head.fields
         self.deadline = NEVER
         if self._half_closed:
             self.deadline = self.server.loop.time() + self.server.limits.half_close_grace

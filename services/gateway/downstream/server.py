@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from services.gateway.downstream.answer import date_line
 from services.gateway.downstream.connection import ClientConnection
-from services.gateway.downstream.head import HeadReader
+from services.gateway.downstream.head_reader import HeadReader
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.exchange import Policy
 from services.gateway.upstream.upstreams import Upstreams

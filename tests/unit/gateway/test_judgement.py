@@ -17,7 +17,8 @@ from services.gateway.cache.stage import CacheStage
 from services.gateway.clients import Clients
 from services.gateway.config_file import SHIPPED, read_config
 from services.gateway.csrf import CsrfStage
-from services.gateway.downstream.head import NO_FIELDS, Fields, HeadReader, Heads
+from services.gateway.downstream.head import NO_FIELDS, Fields, Heads
+from services.gateway.downstream.head_reader import HeadReader
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.exchange import Answer, Decision, Exchange, Forward
 from services.gateway.headers import security_headers
@@ -176,6 +177,27 @@ async def test_another_address_is_judged_by_itself(gateway: Gateway) -> None:
     neighbour = Connection()
     neighbour.reader = first.reader
     assert readmit(neighbour.take("/api/v2/tasks/8"), gateway) is not None
+
+
+async def test_the_same_head_from_another_address_is_judged_by_itself(gateway: Gateway) -> None:
+    """All connections share what is known of a head that comes among others."""
+    ours, theirs = Connection(), Connection(peer="192.0.2.9")
+    theirs.reader = ours.reader
+    for connection in (ours, theirs, ours, theirs):
+        connection.take()
+        connection.take(Accept="x")
+    exchange = ours.take()
+    await admit(exchange, gateway)
+    assert exchange.repeat is not None
+    assert readmit(ours.take(), gateway) is not None
+    stranger = theirs.take()
+    assert stranger.repeat is exchange.repeat
+    assert readmit(stranger, gateway) is None
+    await admit(stranger, gateway)
+    assert stranger.client_address == "192.0.2.9"
+    back = ours.take()
+    assert readmit(back, gateway) is not None
+    assert back.client_address == "192.0.2.7"
 
 
 PATHS = [

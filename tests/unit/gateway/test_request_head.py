@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.gateway.downstream.grammar import diagnose, hopeless
-from services.gateway.downstream.head import NO_FIELDS, BadHead, Fields, HeadReader, RequestHead
+from services.gateway.downstream.head import NO_FIELDS, BadHead, Fields, RequestHead
+from services.gateway.downstream.head_reader import HeadReader
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.downstream.target import is_authority, split_target
 from shared.errors import ApiError, BadRequest
@@ -68,6 +69,36 @@ def test_clients_cannot_make_a_reader_remember_ever_more() -> None:
     one.read(PLAIN.replace(b": x", b": " + b"x" * 3_000), NO_FIELDS, {})
     assert len(one._blocks) == 1_024
     assert max(map(len, one._blocks)) <= 2_048
+
+
+def test_a_head_that_came_among_others_is_known_on_every_connection() -> None:
+    one, heads = reader(), dict[bytes, RequestHead]()
+    other = PLAIN.replace(b"Accept: x", b"Accept: y")
+    for _ in range(2):
+        known = one.read(PLAIN, NO_FIELDS, {})
+        between = one.read(other, known.fields, heads)
+    assert heads
+    again = one.again(PLAIN, between.fields, heads)
+    assert again is known
+    assert again.repeat is not None
+    # They came with other header lines.
+    assert not heads
+    assert one.again(PLAIN, NO_FIELDS, {}) is known
+    assert one.again(PLAIN + b"G", NO_FIELDS, {}) is None
+    assert reader().again(PLAIN, between.fields, {}) is None
+
+
+def test_clients_cannot_make_a_reader_remember_ever_more_heads() -> None:
+    one = reader()
+    for number in range(3_000):
+        one.read(PLAIN.replace(b"/a/b", b"/%d" % number), NO_FIELDS, {})
+    one.read(PLAIN.replace(b"/a/b", b"/" + b"b" * 300), NO_FIELDS, {})
+    long = PLAIN.replace(b": x", b": " + b"x" * 3_000)
+    for _ in range(3):
+        known = one.read(long, NO_FIELDS, {})
+        one.read(long.replace(b"/a/b", b"/b"), known.fields, {})
+    assert len(one._whole) == 2_048
+    assert max(map(len, one._whole)) < 400
 
 
 def test_a_head_is_not_let_pass_for_its_fields_when_it_is_too_long() -> None:
@@ -253,6 +284,14 @@ def test_a_request_line_means_the_same_before_known_fields(line: bytes, whole: b
     for _ in range(3):
         again = one.again(head, fields, heads)
         assert again is None or again == read(head)
+    for known in (NO_FIELDS, fields):
+        try:
+            one.read(head, known, {})
+        except BadHead:
+            assert one.again(head, NO_FIELDS, {}) is None
+        else:
+            again = one.again(head, NO_FIELDS, {})
+            assert again is None or again == read(head)
 
 
 @given(st.binary(max_size=200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,6 +42,11 @@ async def slow(_request: web.Request, _given: Given) -> Reply:
     return Reply()
 
 
+async def memory(_request: web.Request, _given: Given) -> Reply:
+    structlog.get_logger().info("asked", kept=gc.get_freeze_count(), each=gc.get_threshold()[0])
+    return Reply()
+
+
 async def stuck(_request: web.Request, _given: Given) -> Reply:
     structlog.get_logger().info("entered")
     await asyncio.sleep(60)
@@ -72,7 +78,7 @@ async def start(settings: Settings) -> AsyncIterator[Health]:
                 permission=None,
                 status=204,
             )
-            for handler in (slow, stuck)
+            for handler in (slow, memory, stuck)
         ),
         resources=(resource,),
         registry=new_registry("sample"),

@@ -224,3 +224,14 @@ async def test_every_line_is_json_and_access_lines_are_not_lost_at_the_end() -> 
         "/nowhere"
     ]
     assert {line["service"] for line in sample.lines} == {"sample"}
+
+
+async def test_what_the_start_has_made_is_not_looked_through_for_garbage() -> None:
+    async with program() as running:
+        await running.logged("started")
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{running.url}/v1/memory") as answer:
+                assert answer.status == 204
+        asked = await running.logged("asked")
+    assert asked["kept"] > 10_000
+    assert asked["each"] > 700

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,8 @@ import orjson
 from shared.errors import BadRequest, ValidationFailed
 
 MAX_DEPTH = 32
+# Of the path of what is too deep: the field, or the field of one object of a list of them.
+_FIELD = re.compile(r"(?:[^.]+\.)?\d+\.(?!\d+(?:\.|$))[^.]+|[^.]+")
 _NAME_SHOWN = 100
 
 
@@ -74,7 +77,8 @@ def _refuse_depth(value: Any) -> None:
             return
     for path, _leaf, depth in _walk(value):
         if depth > MAX_DEPTH:
-            field = path.partition(".")[0] or "body"
+            found = _FIELD.match(path)
+            field = found.group() if found else "body"
             raise ValidationFailed(details={field: [f"Nested deeper than {MAX_DEPTH} levels."]})
 
 

@@ -85,6 +85,21 @@ NAMED: dict[str, tuple[bytes, str, str]] = {
     "empty duplicate key": (b'{"": 1, "": 1}', "", "Duplicate key."),
     "one level too deep": (nested(MAX_DEPTH + 1), "a", "Nested deeper than 32 levels."),
     "a thousand levels": (nested(1000), "a", "Nested deeper than 32 levels."),
+    "a deep field of one item": (
+        b'{"tasks": [{"title": "ok"}, {"title": ' + b"[" * 99 + b"]" * 99 + b"}]}",
+        "tasks.1.title",
+        "Nested deeper than 32 levels.",
+    ),
+    "a deep field of one item of a list": (
+        b'[{"title": "ok"}, {"title": ' + nested(99) + b"}]",
+        "1.title",
+        "Nested deeper than 32 levels.",
+    ),
+    "a field of deep lists": (
+        b'{"labels": ' + b"[" * 99 + b"]" * 99 + b"}",
+        "labels",
+        "Nested deeper than 32 levels.",
+    ),
     "a deep list": (b"[" * 500 + b"]" * 500, "0", "Nested deeper than 32 levels."),
 }
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
 
 from aiohttp import web
 from marshmallow import Schema, ValidationError, fields
@@ -70,7 +71,7 @@ class QueryReader:
         known = self._known.get(text)
         if known is not None:
             return known.copy()
-        found: Problems = {}
+        found: Problems = _not_text(text) if "%" in text else {}
         values: dict[str, Any] = load(self._schema, self._given(request, found), found)
         if found:
             problems.update(found)
@@ -94,6 +95,17 @@ class QueryReader:
                 if len(given) > 1:
                     problems[name] = ["Must be given once."]
         return values
+
+
+def _not_text(query: str) -> Problems:
+    """The parameters that are not UTF-8 (RFC 3986 section 2.5): read anyhow, they mean another."""
+    problems: Problems = {}
+    for pair in query.split("&"):
+        try:
+            unquote_to_bytes(pair).decode()
+        except UnicodeDecodeError:
+            problems[unquote(pair.partition("=")[0])] = ["Not valid UTF-8."]
+    return problems
 
 
 @cache

@@ -187,6 +187,8 @@ async def test_a_body_of_just_the_limit_is_read(running: Running) -> None:
         ("?colour=red", {"colour": ["Unknown field."]}),
         ("?colour=a&colour=b", {"colour": ["Unknown field."]}),
         ("?q=%00", {"q": ["Must not contain the character U+0000."]}),
+        ("?q=%ff", {"q": ["Not valid UTF-8."]}),
+        ("?page=1&q=a%ed%a0%80b", {"q": ["Not valid UTF-8."]}),
         ("?q=" + "x" * 21, {"q": ["Length must be between 0 and 20."]}),
         ("?sort=a&sort=b&sort=c&sort=d", {"sort": ["Longer than maximum length 3."]}),
         ("?=1", {"": ["Unknown field."]}),

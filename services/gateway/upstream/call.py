@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from services.gateway.upstream.failures import UNREACHABLE, error_of
 from services.gateway.upstream.head import ResponseHead
 from services.gateway.upstream.receiver import Receiver
 from services.gateway.upstream.request import Body, request_bytes
-from services.gateway.upstream.retry import is_repeatable
+from services.gateway.upstream.retry import PASSING, is_repeatable
 
 if TYPE_CHECKING:
     from services.gateway.upstream.pool import Upstream
@@ -137,8 +138,7 @@ class Call:
         """The deadline has passed."""
         if self._waiting:
             self._wait_on()
-        else:
-            # The service may still be at work on it: a second one would not be quicker.
+        elif self._answering or not self._ask_another("timeout"):
             self._give_up("timeout")
 
     # What the connection tells.
@@ -148,10 +148,13 @@ class Call:
         if head.status == 101 and not (self._websocket and head.protocol == b"websocket"):
             self._give_up("bad_framing")
             return
+        if self._endpoint is not None:
+            if head.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._upstream.succeeded(self._endpoint)
+            elif self._asks_another_after(head.status, finished):
+                return
         self._answering = True
         self._exchange.upstream_seconds = perf_counter() - self._started
-        if self._endpoint is not None:
-            self._upstream.succeeded(self._endpoint)
         if finished:
             self._connection = None
             self._end()
@@ -262,6 +265,33 @@ class Call:
             self._upstream.failed(endpoint)
         self._leave_endpoint()
         self._attempt(self._upstream.now(), fresh=reused)
+
+    def _asks_another_after(self, status: int, finished: bool) -> bool:
+        """Whether this answer is passed over, as another endpoint may have a better one."""
+        self._upstream.answered_in_vain(self._endpoint)
+        connection = self._connection
+        if finished:
+            # It is back in the pool, and nothing that becomes of this call is its business.
+            self._connection = None
+        if status in PASSING and self._ask_another("error_status"):
+            return True
+        self._connection = connection
+        return False
+
+    def _ask_another(self, outcome: str) -> bool:
+        """Leaves an endpoint that does not do its work for one that may, if there is any."""
+        endpoint = self._endpoint
+        if endpoint is None or not self._upstream.has_better([*self._tried, endpoint]):
+            return False
+        self._failures += 1
+        if not self._may_retry(outcome, reused=False):
+            return False
+        self._tried.append(endpoint)
+        if outcome == "timeout":
+            self._upstream.failed(endpoint)
+        self._leave_endpoint()
+        self._attempt(self._upstream.now())
+        return True
 
     def _may_retry(self, outcome: str, reused: bool) -> bool:
         if self._sent and not (self._body.complete and self.is_repeatable):

@@ -42,7 +42,7 @@ class Health:
         self.clean = not self._ejections
 
     def failed(self, now: float) -> None:
-        """It was not reached, or gave no usable answer."""
+        """It was not reached, gave no usable answer, or one that says that it cannot."""
         self.clean = False
         self._failures += 1
         settings = self._settings

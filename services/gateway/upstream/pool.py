@@ -90,6 +90,11 @@ class Upstream:
         """Whether there is an endpoint that is not one of `tried`."""
         return any(endpoint not in tried for endpoint in self.endpoints)
 
+    def has_better(self, tried: list[Endpoint]) -> bool:
+        """Whether an endpoint that is not one of `tried` is doing well, as far as is known."""
+        now = self.now()
+        return any(one not in tried and not one.health.is_ejected(now) for one in self.endpoints)
+
     def succeeded(self, endpoint: Endpoint) -> None:
         """`endpoint` has begun to answer."""
         if self.breaker.failures:
@@ -103,6 +108,16 @@ class Upstream:
         self.breaker.failed(now)
         if endpoint is not None:
             endpoint.health.failed(now)
+
+    def answered_in_vain(self, endpoint: Endpoint | None) -> None:
+        """`endpoint` is there, but has answered that it cannot: requests had better go elsewhere.
+
+        Each endpoint by itself, so the breaker, which is for all of them, takes it for an answer.
+        """
+        if self.breaker.failures:
+            self.breaker.succeeded()
+        if endpoint is not None:
+            endpoint.health.failed(self.now())
 
     def sweep(self, now: float) -> None:
         """Ends what is overdue. To be called every fraction of a second."""

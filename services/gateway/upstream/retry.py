@@ -6,6 +6,8 @@ from services.gateway.exchange import Exchange
 
 # RFC 9110 section 9.2.2, without TRACE, which never gets here.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+# Statuses of a process that is in no state to do its work: another may be.
+PASSING = frozenset({500, 502, 503, 504})
 
 
 def is_repeatable(exchange: Exchange) -> bool:

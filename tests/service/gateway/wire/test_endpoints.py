@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -14,10 +15,13 @@ from services.gateway.upstream.health import HealthSettings
 from tests.service.gateway.wire.peers import (
     OK,
     SHORT,
+    TIMEOUTS,
     Conversation,
     Door,
     Service,
+    Talk,
     always_ok,
+    header,
     open_door,
     serve,
     until,
@@ -249,6 +253,104 @@ async def test_failing_endpoint_is_ejected_and_comes_back(service: Service, othe
             if len(service.requests) > before:
                 break
         assert len(service.requests) > before
+
+
+def failing(status: int) -> Talk:
+    """Answers every request so, bodies and all."""
+
+    async def talk(conversation: Conversation) -> None:
+        while True:
+            head = await conversation.request()
+            await conversation.reader.readexactly(int(header(head, b"content-length") or 0))
+            await conversation.send(b"HTTP/1.1 %d Bad\r\ncontent-length: 2\r\n\r\nno" % status)
+
+    return talk
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("request_", [GET, KEYED], ids=["GET", "keyed"])
+async def test_failing_answer_is_passed_over_for_a_better_one(
+    service: Service, other: Service, request_: bytes, status: int
+) -> None:
+    service.talk = failing(status)
+    async with open_door(service, other, health=HealthSettings(eject_after=0)) as door:
+        for _ in range(20):
+            assert (await door.ask(request_)).status == 200
+        await door.settled()
+    assert service.requests
+    assert len(other.requests) == 20
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"), [(POST, 503), (GET, 501), (GET, 429)], ids=["POST", "501", "429"]
+)
+async def test_failing_answer_that_has_to_do(
+    service: Service, other: Service, request_: bytes, status: int
+) -> None:
+    service.talk = failing(status)
+    async with open_door(service, other, health=HealthSettings(eject_after=0)) as door:
+        statuses = [(await door.ask(request_)).status for _ in range(20)]
+        await door.settled()
+    assert set(statuses) == {200, status}
+    assert len(service.requests) == statuses.count(status)
+
+
+async def test_failing_answer_where_nobody_has_a_better_one(
+    service: Service, other: Service
+) -> None:
+    """Each is asked once, and the breaker, which is for who cannot be reached, stays closed."""
+    service.talk = other.talk = failing(503)
+    async with open_door(service, other, breaker_threshold=3) as door:
+        assert [(await door.ask(GET)).status for _ in range(8)] == [503] * 8
+        await door.settled()
+        assert not door.upstreams["service"].breaker.is_open
+        assert door.policy.outcomes == ["ok"] * 8
+    assert len(service.requests) + len(other.requests) <= 16
+
+
+async def test_unfinished_failing_answer_is_passed_over(service: Service, other: Service) -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.request()
+        await conversation.send(b"HTTP/1.1 500 Bad\r\ncontent-length: 9\r\n\r\nno")
+        await conversation.reader.read()
+
+    service.talk = talk
+    async with open_door(service, other) as door:
+        for _ in range(20):
+            assert (await door.ask(GET)).status == 200
+        await door.settled()
+        await service.left()
+    assert service.requests
+
+
+async def test_endpoint_that_answers_with_errors_is_ejected(
+    service: Service, other: Service
+) -> None:
+    """It is quick, so it would draw ever more of the load."""
+    service.talk = failing(500)
+    health = HealthSettings(eject_after=3, base_ejection=60)
+    async with open_door(service, other, health=health) as door:
+        statuses = [(await door.ask(POST)).status for _ in range(60)]
+        await door.settled()
+    assert statuses.count(500) == len(service.requests) == 3
+
+
+async def test_silent_endpoint_is_left_for_one_that_answers(
+    service: Service, other: Service
+) -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.request()
+        await conversation.reader.read()
+
+    service.talk = talk
+    async with open_door(service, other, health=HealthSettings(eject_after=0)) as door:
+        door.policy.set(timeouts=replace(TIMEOUTS, first_byte=0.1))
+        replies = {(await door.ask(GET)).status for _ in range(12)}
+        keyless = {(await door.ask(POST)).status for _ in range(12)}
+        await door.settled()
+        await service.left()
+    assert replies == {200}
+    assert keyless == {200, 504}
 
 
 async def test_panic_mode_ignores_health(service: Service, other: Service) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
@@ -117,7 +117,7 @@ def _fields(todo: Todo) -> dict[str, Any]:
         "completed": completed,
         "completed_at": done if completed else None,
         "created_at": _time(todo, "CREATED"),
-        "due_date": _time(todo, "DUE"),
+        "due_date": _due(todo),
         "labels": _labels(todo),
         "parent_external_id": _parent(todo),
     }
@@ -152,18 +152,37 @@ def _time(todo: Todo, name: str) -> str | None:
     found = _one(todo, name)
     if found is None:
         return None
-    moment = getattr(found, "dt", None)
+    return _utc(name, getattr(found, "dt", None)).isoformat()
+
+
+def _due(todo: Todo) -> str | None:
+    """DUE, or what DTSTART and DURATION come to: a task has either (RFC 5545 section 3.6.2)."""
+    length = getattr(_one(todo, "DURATION"), "dt", None)
+    if not isinstance(length, timedelta) or "DUE" in todo:
+        return _time(todo, "DUE")
+    start = getattr(_one(todo, "DTSTART"), "dt", None)
+    if not isinstance(start, date):
+        raise LineFault({"duration": ["Needs a DTSTART."]})
+    try:
+        # Days are those of the calendar, hours those of the clock (section 3.3.6).
+        day = start + timedelta(days=length.days)
+        return (_utc("DTSTART", day) + timedelta(seconds=length.seconds)).isoformat()
+    except OverflowError:
+        raise LineFault({"duration": ["The time is out of range."]}) from None
+
+
+def _utc(name: str, moment: Any) -> datetime:
     if isinstance(moment, datetime):
         if moment.tzinfo is None and name in _ALWAYS_UTC:
             moment = moment.replace(tzinfo=UTC)
         if moment.tzinfo is None:
             raise LineFault({name.lower(): ["The time needs a zone."]})
         try:
-            return moment.astimezone(UTC).isoformat()
+            return moment.astimezone(UTC)
         except (OverflowError, ValueError):
             raise LineFault({name.lower(): ["The time is out of range."]}) from None
     if isinstance(moment, date):
-        return datetime.combine(moment, time(), UTC).isoformat()
+        return datetime.combine(moment, time(), UTC)
     raise LineFault({name.lower(): ["Not a time."]})
 
 

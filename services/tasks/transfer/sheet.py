@@ -101,6 +101,8 @@ def _cells(line: bytes, separator: str) -> list[str]:
         rows = list(csv.reader(text, delimiter=separator, strict=True))
     except csv.Error as error:
         raise LineFault({"line": [f"Not CSV: {error}."]}) from None
+    if len(rows) > 1:
+        raise LineFault({"line": ["A line ends in CR LF or LF, not in CR alone."]})
     return rows[0] if rows else []
 
 

@@ -240,7 +240,50 @@ async def test_csv_in_the_ways_of_spreadsheets(ann: Client) -> None:
     assert {task["due_date"] for task in await ann.exported()} == {"2026-01-02T00:00:00Z"}
 
 
+@pytest.mark.parametrize(
+    ("lines", "due"),
+    [
+        (b"DTSTART:20300101T090000Z\nDURATION:PT1H30M", "2030-01-01T10:30:00Z"),
+        (b"DTSTART;VALUE=DATE:20300101\nDURATION:P1W", "2030-01-08T00:00:00Z"),
+        # A day of the calendar, on which Berlin's clocks skip an hour.
+        (b"DTSTART;TZID=Europe/Berlin:20300330T120000\nDURATION:P1DT1H", "2030-03-31T11:00:00Z"),
+        (b"DTSTART:20300101T090000Z\nDUE:20300102T090000Z", "2030-01-02T09:00:00Z"),
+        (b"DTSTART:20300101T090000Z", None),
+    ],
+)
+async def test_calendar_with_a_duration(ann: Client, lines: bytes, due: str | None) -> None:
+    report = await good(ann, "ics", b"BEGIN:VTODO\nSUMMARY:a\n" + lines + b"\nEND:VTODO")
+    assert report == {"imported": 1, "unchanged": 0, "refused": []}
+    (task,) = await ann.exported()
+    assert task.get("due_date") == due
+
+
+@pytest.mark.parametrize(
+    ("lines", "field"),
+    [
+        (b"DURATION:PT1H", "duration"),
+        (b"DTSTART:99991231T090000Z\nDURATION:P9999W", "duration"),
+        (b"DTSTART:20300101T090000\nDURATION:PT1H", "dtstart"),
+    ],
+)
+async def test_calendar_with_a_duration_of_no_use(ann: Client, lines: bytes, field: str) -> None:
+    report = await good(ann, "ics", b"BEGIN:VTODO\nSUMMARY:a\n" + lines + b"\nEND:VTODO")
+    (refused,) = report["refused"]
+    assert set(refused["errors"]) == {field}
+
+
+@pytest.mark.parametrize(
+    ("body", "line"), [(b"title\rone\rtwo\r", 1), (b"title\r\none\rtwo\r\nthree\r\n", 2)]
+)
+async def test_csv_loses_no_row_behind_a_bare_carriage_return(
+    ann: Client, body: bytes, line: int
+) -> None:
+    report = await good(ann, "csv", body)
+    assert [one["line"] for one in report["refused"]] == [line]
+
+
 HOSTILE = [
+    b"BEGIN:VTODO\nSUMMARY:a\nDTSTART;VALUE=PERIOD:20260101T000000Z/PT1H\nDURATION:PT1H\nEND:VTODO",
     b"\x00",
     b"\xff\xfe",
     b'"' * 99,

@@ -2,7 +2,9 @@
 
 Asks for one page at a time, `--requests` times each. `known` is a list whose owner has written
 nothing since it was asked for last. `changed` is one whose owner has: a task is changed before each
-request, so that no page that is kept holds. All times are milliseconds.
+request, so that no page that is kept holds. `fresh` asks for something else each time, which nobody
+has asked for before; what is drawn passes as many of a hundred tasks for either size. `fresh,
+changed` is both. All times are milliseconds. `--kinds` and `--cases` name those that are wanted.
 """
 
 from __future__ import annotations
@@ -14,18 +16,19 @@ import json
 import secrets
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import quantiles
 from urllib.parse import urlsplit
 
 import asyncpg
 
+from bench.fresh_lists import BEGAN, DUE_SECONDS, FRESH, NUMBERED, WORDS, Filled, Questions
 from bench.machine import Cores
 from bench.system import call, running_system
 from deploy.local.postgres import Place
 
 SIZES = (1_000, 100_000)
-WORDS = ("report", "budget", "garden", "travel", "music")
 JSON = "application/json"
 CASES = {
     "first page": "",
@@ -48,13 +51,14 @@ CASES = {
     "sort=-priority,due_date": "sort=-priority,due_date",
     "sort=title": "sort=title",
 }
+KINDS = ("known", "changed", "fresh", "fresh, changed")
 _FILL = """
     INSERT INTO tasks (id, owner_id, title, description, priority, due_date, completed, labels,
         version, created_at, updated_at)
-    SELECT gen_random_uuid(), $1, 'Task ' || n || ' word' || n % 700,
-        'about ' || (ARRAY['report', 'budget', 'garden', 'travel', 'music'])[1 + one % 5],
+    SELECT gen_random_uuid(), $1, 'Task ' || n || ' word' || n % $3::int,
+        'about ' || ($4::text[])[1 + one % cardinality($4)],
         1 + two % 5,
-        CASE WHEN n % 7 > 0 THEN timestamptz '2026-01-01' + one % 1000000 * interval '1 s' END,
+        CASE WHEN n % 7 > 0 THEN $5::timestamptz + one % $6::int * interval '1 s' END,
         three % 3 = 0, ARRAY['label' || three % 20], 1, now() - n * interval '1 s',
         now() - n * interval '1 s'
     FROM generate_series(1, $2::int) AS n, LATERAL (
@@ -62,6 +66,7 @@ _FILL = """
             abs(hashint4(n + 2)::bigint) AS three
     ) AS chance
 """
+_VALUES = (NUMBERED, WORDS, BEGAN, DUE_SECONDS)
 # The feed begins with one of them, as it would have told of all.
 _TELL = """
     INSERT INTO changes SELECT owner_id, 1, gen_random_uuid(), 'task.created', id, now(),
@@ -85,12 +90,24 @@ class Owner:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
         self._writes = 0
+        self._answer: Mapping[str, object] = {}
 
     def ask(self, query: str) -> float:
         """Milliseconds until a list has come whole."""
         began = time.perf_counter()
-        self._call("GET", f"?{query}")
-        return (time.perf_counter() - began) * 1e3
+        text = self._call("GET", f"?{query}")
+        took = (time.perf_counter() - began) * 1e3
+        self._answer = json.loads(text)
+        return took
+
+    def queries(self, kind: str, case: str, filled: Filled) -> Iterator[str]:
+        """What is asked for in this case, one after the other."""
+        if "fresh" not in kind:
+            while True:
+                yield CASES[case]
+        questions = Questions(case, filled)
+        while True:
+            yield questions.next(self._answer)
 
     def write(self) -> None:
         """Changes what most filters look at, of one of his newest tasks."""
@@ -113,39 +130,61 @@ class Owner:
         return text
 
 
-async def compare(database_url: str, owners: list[Owner], requests: int) -> None:
-    """Fills the owners' lists, asks for every case and prints a line for each."""
+class Tail:
+    """The median and the 99th of a hundred of some times."""
+
+    def __init__(self, times: list[float]) -> None:
+        cuts = quantiles(times, n=100)
+        self.median, self.p99 = cuts[49], cuts[98]
+
+    def __str__(self) -> str:
+        return f"{self.median:>11.2f} / {self.p99:>6.2f}"
+
+
+async def fill(database_url: str, owners: list[Owner]) -> Filled:
+    """Gives each owner his tasks; returns the largest of them."""
     connection = await asyncpg.connect(database_url)
     for owner in owners:
-        await connection.execute(_FILL, owner.id, owner.size)
+        await connection.execute(_FILL, owner.id, owner.size, *_VALUES)
         await connection.execute("INSERT INTO feeds VALUES ($1, 1, $2, 0)", owner.id, owner.size)
         await connection.execute(_TELL, owner.id)
     await connection.execute("VACUUM ANALYZE")
-    shown = [f"{kind} {size:,}" for kind in ("known", "changed") for size in SIZES]
-    print(f"{'p50 / p99, ms':26}" + "".join(f"{title:>20}" for title in shown) + "  p99 x")
-    for name, query in CASES.items():
-        cells, ratios = "", []
-        for changes in (False, True):
+    at = await connection.fetchval("SELECT now()")
+    await connection.close()
+    return Filled(max(SIZES), at)
+
+
+def compare(owners: list[Owner], filled: Filled, wanted: argparse.Namespace) -> None:
+    """Asks for every case and prints a line for each."""
+    for kind in wanted.kinds:
+        print(f"{kind + ', p50 / p99, ms':28}" + "".join(f"{size:>20,}" for size in SIZES), end="")
+        print("  p50 x  p99 x")
+        for case in FRESH if "fresh" in kind else CASES:
+            if not any(part in case for part in wanted.cases):
+                continue
             tails = []
             for owner in owners:
-                times = []
-                owner.ask(query)
-                for _ in range(requests):
-                    if changes:
-                        owner.write()
-                    times.append(owner.ask(query))
-                cuts = quantiles(times, n=100)
-                tails.append(cuts[98])
-                cells += f"{cuts[49]:>11.2f} / {cuts[98]:>6.2f}"
-            ratios.append(tails[1] / tails[0])
-        print(f"{name:26}{cells}  {ratios[0]:.1f}, {ratios[1]:.1f}", flush=True)
-    await connection.close()
+                queries = owner.queries(kind, case, filled._replace(size=owner.size))
+                owner.ask(next(queries))
+                tails.append(Tail(list(_times(owner, queries, kind, wanted.requests))))
+            low, high = tails
+            ratios = f"{high.median / low.median:7.1f}{high.p99 / low.p99:7.1f}"
+            print(f"{case:28}{low}{high}{ratios}", flush=True)
+
+
+def _times(owner: Owner, queries: Iterator[str], kind: str, requests: int) -> Iterator[float]:
+    for _ in range(requests):
+        if "changed" in kind:
+            owner.write()
+        yield owner.ask(next(queries))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.tasks_scale", description=__doc__)
     parser.add_argument("--requests", type=int, default=200, help="for each case and size")
-    requests = parser.parse_args().requests
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--cases", nargs="+", default=[""], help="parts of their names")
+    wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tasklane-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -153,8 +192,8 @@ def main() -> None:
             parts = urlsplit(system.requests["GET one"].url)
             url = f"{parts.scheme}://{parts.netloc}"
             owners = [Owner(url, size) for size in SIZES]
-            place = Place(system.data)
-            asyncio.run(compare(place.url("tasks"), owners, requests))
+            filled = asyncio.run(fill(Place(system.data).url("tasks"), owners))
+            compare(owners, filled, wanted)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,10 @@ def _common(chance: random.Random, number: int = 1, between: str = " ") -> str:
     return between.join(chance.sample(WORDS, number))
 
 
+def _few_pages(chance: random.Random) -> Values:
+    return {"page": chance.randint(1, 7)}
+
+
 def _page(chance: random.Random, filled: Filled, size: int = 20) -> Values:
     """A page from the first to the last; the share of tasks before it is what is drawn."""
     pages = filled.size // size
@@ -106,11 +110,17 @@ FRESH: Mapping[str, Draw] = {
         "completed": "true",
     },
     "q, a rare word": lambda chance, _: {"q": _rare(chance)},
-    "q, a common word": lambda chance, _: {"q": _common(chance)},
+    "q, a common word": lambda chance, _: {"q": _common(chance), **_few_pages(chance)},
     "q, common and rare": lambda chance, _: {"q": f"{_common(chance)} {_rare(chance)}"},
     "q, two common": lambda chance, _: {"q": _common(chance, 2, " or ")},
-    "q, without a common": lambda chance, _: {"q": f"task -{_common(chance)}"},
-    "q, a phrase": lambda chance, _: {"q": f'"about {_common(chance)}"'},
+    "q, without a common": lambda chance, _: {
+        "q": f"task -{_common(chance)}",
+        **_few_pages(chance),
+    },
+    "q, a phrase": lambda chance, _: {
+        "q": f'"about {_common(chance)}"',
+        **_few_pages(chance),
+    },
     "q, common, due before": lambda chance, _: {
         "q": _common(chance),
         "due_before": _due(chance),
@@ -119,6 +129,7 @@ FRESH: Mapping[str, Draw] = {
         "q": _common(chance),
         "completed": "false",
         "sort": "title",
+        **_few_pages(chance),
     },
     "walk": lambda _, __: {"cursor": ""},
     "walk, by due date": lambda _, __: {"cursor": "", "sort": "due_date"},
@@ -144,7 +155,7 @@ class Questions:
         """The query string of the next request; `answer` is that to the last one, or empty."""
         cursor = answer.get("next_cursor")
         if cursor is None:
-            self._values = {"page_size": self._chance.randint(18, 22)}
+            self._values = {"page_size": self._chance.randint(15, 25)}
             self._values |= self._draw(self._chance, self._filled)
         else:
             self._values["cursor"] = cursor

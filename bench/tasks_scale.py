@@ -105,7 +105,7 @@ class Owner:
         if "fresh" not in kind:
             while True:
                 yield CASES[case]
-        questions = Questions(case, filled)
+        questions, self._answer = Questions(case, filled), {}
         while True:
             yield questions.next(self._answer)
 

@@ -19,6 +19,7 @@ from services.tasks.auth_keys import AuthKeys
 from services.tasks.handlers import keys
 from services.tasks.page_store import MemoryPages, Pages, RedisPages, redis_outcomes
 from services.tasks.repository.answers import AnswerRepository
+from services.tasks.repository.catalogues import CatalogueReader, Catalogues
 from services.tasks.repository.counts import Counts
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.imports import ImportRepository
@@ -97,6 +98,8 @@ def new_database(settings: Settings, registry: CollectorRegistry, *, application
 
 
 def _database(database: Database) -> Resource:
+    catalogues = Catalogues(Store(database, CatalogueReader))
+
     async def resource(app: web.Application) -> AsyncIterator[None]:
         await database.open()
         try:
@@ -104,7 +107,8 @@ def _database(database: Database) -> Resource:
             app[keys.TASKS] = Store(database, TaskRepository)
             app[keys.FINDER] = finder(app[keys.TASKS])
             app[keys.CREATIONS] = Creations(app[keys.TASKS])
-            app[keys.LISTS] = Store(database, partial(TaskLists, counts=Counts()))
+            lists = partial(TaskLists, counts=Counts(), catalogues=catalogues)
+            app[keys.LISTS] = Store(database, lists)
             app[keys.ANSWERS] = Store(database, AnswerRepository)
             app[keys.TRASH] = Store(database, TrashRepository)
             app[keys.WEBHOOKS] = Store(database, WebhookRepository)
@@ -114,6 +118,7 @@ def _database(database: Database) -> Resource:
             app[keys.IMPORT_TURNS] = asyncio.Semaphore(IMPORTS_AT_ONCE)
             yield
         finally:
+            await catalogues.close()
             await database.close()
 
     return resource

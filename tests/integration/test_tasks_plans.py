@@ -20,6 +20,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.tasks import repository
 from services.tasks.app import PLANNER
@@ -27,6 +28,7 @@ from services.tasks.changes import Change
 from services.tasks.domain import BEST_FIRST, NEWEST_FIRST, SORTABLE, SortKey, new_task
 from services.tasks.repository.answers import AnswerRepository, KeptAnswer, KeyName
 from services.tasks.repository.backlog import BacklogRepository
+from services.tasks.repository.catalogues import CatalogueReader, Catalogues
 from services.tasks.repository.counts import Counts
 from services.tasks.repository.deliveries import DeliveryQueue
 from services.tasks.repository.erasure import ErasureRepository
@@ -36,6 +38,7 @@ from services.tasks.repository.lists import FILTERS, TaskLists
 from services.tasks.repository.tasks import TaskRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import Webhook, WebhookRepository
+from shared.database import Database, Store
 from tests.databases import Databases, in_thread
 
 TASKS = 100_000
@@ -274,6 +277,25 @@ async def sort_tasks(connection: Any) -> None:
         await look(connection, {}, (SortKey("priority", descending), SortKey(field)))
 
 
+async def catalogue_tasks(connection: Any) -> None:
+    catalogues = Catalogues(
+        Store(Database("", CollectorRegistry(), application="t"), CatalogueReader)
+    )
+    reader = CatalogueReader(connection)
+    made = await reader.read(OWNER)
+    assert made is not None
+    catalogues.hold(OWNER, made)
+    lists = TaskLists(connection, Counts(), catalogues)
+    for words in ("about", "about -2"):
+        assert (await lists.page(OWNER, {"q": words}, BEST_FIRST, offset=50_000, limit=9)).tasks
+    # More than a few are alike in what is known of a title.
+    by_title = (SortKey("title"),)
+    assert (await lists.page(OWNER, {}, by_title, offset=50_000, limit=9)).tasks
+    await write_tasks(connection)
+    assert (await lists.page(OWNER, {"due_after": NOW}, NEWEST_FIRST, offset=9, limit=9)).tasks
+    assert catalogues.get(OWNER) is made
+
+
 async def look(connection: Any, filters: dict[str, Any], sort: tuple[SortKey, ...]) -> None:
     """The same page three ways: as a page, as one whose count is known, as a walk."""
     lists = TaskLists(connection, Counts())
@@ -290,7 +312,7 @@ async def look(connection: Any, filters: dict[str, Any], sort: tuple[SortKey, ..
 
 CASES: tuple[Callable[[Any], Awaitable[None]], ...] = (
     write_tasks, empty_trash, import_tasks, follow_the_feed, keep_answers, tell_webhooks, erase,
-    export, filter_tasks, sort_tasks,
+    export, filter_tasks, sort_tasks, catalogue_tasks,
 )  # fmt: skip
 
 

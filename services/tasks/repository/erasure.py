@@ -76,6 +76,8 @@ class ErasureRepository:
         await self._connection.execute(
             "UPDATE webhooks SET enabled = false WHERE owner_id = $1 AND enabled", owner_id
         )
+        # No change tells of what goes. Another revision ends what is remembered of his lists.
+        await self._connection.execute("UPDATE feeds SET live = live WHERE owner_id = $1", owner_id)
         removed = 0
         for table, condition in OWNED:
             tag: str = await self._connection.execute(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from services.tasks.domain import BEST_FIRST, NEWEST_FIRST, ExportedTask, Place, SortKey, Task
+from services.tasks.domain import BEST_FIRST, NEWEST_FIRST, ExportedTask, Place, SortKey
+from services.tasks.repository.catalogued import CataloguedLists
+from services.tasks.repository.catalogues import Catalogues
 from services.tasks.repository.counts import LAST_CHANGE, TOLD, Counts, counted, moved
-from services.tasks.repository.feed import NEVER, REVISION
-from services.tasks.repository.keyset import branches, order_by, total_order
-from services.tasks.repository.rows import COLUMNS, tasks_of
+from services.tasks.repository.parts import NO_COUNT, Counted, fetch_part, select_part
+from services.tasks.repository.rows import COLUMNS
+from services.tasks.repository.searches import SEARCHED_FOR
 from shared.database import Connection
 
 # What each filter asks for; `{}` is its value.
@@ -27,11 +29,10 @@ _CONDITIONS = {
     "label": "labels @> ARRAY[{}::text]",
     "parent_id": "parent_id = {}",
 }
-# The same characters are taken out of what is searched. The owner is a word of his tasks.
-_SEARCHED = "websearch_to_tsquery('simple', translate({}, '/.:@_=<>&', '         '))"
-_WORDS = f"({_SEARCHED} && ('''owner:' || $1::uuid::text || '''')::tsquery)"
+# The owner is a word of his tasks.
+_WORDS = f"({SEARCHED_FOR} && ('''owner:' || $1::uuid::text || '''')::tsquery)"
 # A word in the title weighs more than one in the description, however often it is there.
-_RELEVANCE = f", ts_rank(search, {_SEARCHED})::float8 AS relevance"
+_RELEVANCE = f", ts_rank(search, {SEARCHED_FOR})::float8 AS relevance"
 _CONDITIONS["q"] = f"search @@ {_WORDS}"
 # So many tasks with some words are looked at one by one; more of them are met soon in any order.
 _FEW = 1_000
@@ -59,31 +60,19 @@ _EXPORT_FIRST = _EXPORT.format(after="")
 _EXPORT_NEXT = _EXPORT.format(after="AND (task.created_at, task.id) > ($3, $4)")
 
 
-# Where the columns of a task end, behind the revision, the count and the last change.
-_LAST = 3 + len(Task._fields)
-_NO_COUNT = "SELECT NULL::bigint AS total"
+class TaskLists:
+    """Lists of live tasks behind one connection.
 
-
-class Counted(NamedTuple):
-    """A part of a list at a revision of its owner's feed, and how many tasks the whole has.
-
-    `sort` is the order that they are in, `relevance` that of each task where it orders.
+    `counts` and `catalogues` outlive the connection; without the latter the database is asked for
+    everything.
     """
 
-    revision: str
-    total: int
-    tasks: list[Task]
-    sort: Sequence[SortKey]
-    relevance: list[float]
-    change_id: UUID | None = None  # the last one of the feed, where it was asked for
-
-
-class TaskLists:
-    """Lists of live tasks behind one connection. `counts` outlives the connection."""
-
-    def __init__(self, connection: Connection, counts: Counts) -> None:
+    def __init__(
+        self, connection: Connection, counts: Counts, catalogues: Catalogues | None = None
+    ) -> None:
         self._connection = connection
         self._counts = counts
+        self._catalogues = catalogues
 
     async def page(
         self,
@@ -100,6 +89,24 @@ class TaskLists:
         little: then the newest come first, not the best.
         """
         where, values = _where(owner_id, filters)
+        if self._catalogues is not None:
+            lists = CataloguedLists(self._connection, self._catalogues, owner_id, _FEW)
+            page = await lists.page(filters, sort, (where, values), offset=offset, limit=limit)
+            if page is not None:
+                return page
+        return await self._page(owner_id, filters, sort, where, values, offset, limit)
+
+    async def _page(
+        self,
+        owner_id: UUID,
+        filters: Mapping[str, Any],
+        sort: Sequence[SortKey],
+        where: str,
+        values: list[Any],
+        offset: int,
+        limit: int,
+    ) -> Counted:
+        """As `page`, by the database alone."""
         key = (where, *values)
         kept = self._counts.get(key) if filters.keys() <= TOLD else None
         few = None
@@ -111,15 +118,16 @@ class TaskLists:
         wanted, sort = sort, NEWEST_FIRST if sort == BEST_FIRST else sort
         values += [offset, limit]
         at = len(values)
-        part = _part(where, sort, None, values, limit=f"${at}", offset=f"${at - 1}")
+        select = select_part(where, sort, None, values, limit=f"${at}", offset=f"${at - 1}")
         if filters.keys() <= _TALLIED.keys():
-            return await self._page(_tallied(filters), part, sort, values)
+            return await self._fetch(_tallied(filters), select, sort, values)
         page = None
         if kept is not None:
             count, more = moved(kept, filters, _conditions(filters), values)
-            page = await self._page(count, part, sort, more, mark=LAST_CHANGE)
+            page = await self._fetch(count, select, sort, more, mark=LAST_CHANGE)
         if page is None or page.total < 0:
-            page = await self._page(counted(filters, where), part, sort, values, mark=LAST_CHANGE)
+            count = counted(filters, where)
+            page = await self._fetch(count, select, sort, values, mark=LAST_CHANGE)
         self._counts.put(key, page.total, page.revision, page.change_id)
         if kept is not None and page.total <= _FEW < kept.total:
             # What was said of the words need not hold any more.
@@ -148,7 +156,7 @@ class TaskLists:
         at = len(values)
         words = _WORDS.format(f"${at - 2}")
         more = _RELEVANCE.format(f"${at - 2}") if best else ""
-        part = _part(
+        select = select_part(
             "true", sort, after, values, limit=f"${at}", offset=f"${at - 1}", source="found"
         )
         found = (
@@ -158,36 +166,11 @@ class TaskLists:
         )
         count = f"SELECT CASE WHEN (SELECT count(*) FROM matched) <= {most} "
         count += "THEN (SELECT count(*) FROM found) ELSE -1 END AS total"
-        page = await self._page(count, part, sort, values, found=found)
+        page = await self._fetch(count, select, sort, values, found=found)
         if page.total >= 0:
             return page
         self._counts.found_common(owner_id, filters["q"])
         return None
-
-    async def _page(
-        self,
-        count: str,
-        part: str,
-        sort: Sequence[SortKey],
-        values: Sequence[Any],
-        *,
-        found: str = "",
-        mark: str = "NULL",
-    ) -> Counted:
-        """Runs a list; a `total` that the count does not tell is -1."""
-        rows = await self._connection.fetch(
-            f"{found} "
-            f"SELECT coalesce((SELECT {REVISION} FROM feeds WHERE owner_id = $1), '{NEVER}'), "
-            f"counted.total, ({mark})::uuid AS last_change, page.* "
-            f"FROM ({count}) AS counted LEFT JOIN ({part}) AS page ON true "
-            f"ORDER BY {order_by(total_order(sort))}",
-            *values,
-        )
-        # A page beyond the end is one row with nothing but the count.
-        revision, total, change_id, *first = rows[0]
-        tasks = [] if first[0] is None else tasks_of(row[3:_LAST] for row in rows)
-        relevance = [row[_LAST] for row in rows] if sort == BEST_FIRST else []
-        return Counted(revision, -1 if total is None else total, tasks, sort, relevance, change_id)
 
     async def walk(
         self,
@@ -202,14 +185,27 @@ class TaskLists:
 
         As in `page` the newest may come first in place of the best, and do so all the walk long.
         """
+        where, values = _where(owner_id, filters)
+        if self._catalogues is not None and "q" in filters and sort == BEST_FIRST and after is None:
+            lists = CataloguedLists(self._connection, self._catalogues, owner_id, _FEW)
+            page = await lists.page(filters, sort, (where, values), offset=0, limit=limit)
+            if page is not None:
+                return page
         few = await self._few(owner_id, filters, sort, after, 0, limit)
         if few is not None:
             return few
         sort = NEWEST_FIRST if sort == BEST_FIRST else sort
-        where, values = _where(owner_id, filters)
         values.append(limit)
-        part = _part(where, sort, after, values, limit=f"${len(values)}", offset="0")
-        return await self._page(_NO_COUNT, part, sort, values)
+        select = select_part(where, sort, after, values, limit=f"${len(values)}", offset="0")
+        return await self._fetch(NO_COUNT, select, sort, values)
+
+    async def _fetch(
+        self, count: str, select: str, sort: Sequence[SortKey], values: Sequence[Any], **more: str
+    ) -> Counted:
+        page = await fetch_part(self._connection, count, select, sort, values, **more)
+        if self._catalogues is not None:
+            self._catalogues.want(values[0], page.live)
+        return page
 
     async def secret(self, name: str) -> bytes:
         """A key that all processes of this database share and nobody else knows."""
@@ -248,27 +244,4 @@ def _tallied(filters: Mapping[str, Any]) -> str:
     return (
         f"SELECT coalesce(sum(tasks), 0)::bigint AS total FROM tallies "
         f"WHERE {' AND '.join(conditions)}"
-    )
-
-
-def _part(
-    where: str,
-    sort: Sequence[SortKey],
-    after: Place | None,
-    values: list[Any],
-    *,
-    limit: str,
-    offset: str,
-    source: str = "tasks",
-) -> str:
-    """`limit` tasks in their order, `offset` of them left out before."""
-    columns = f"{COLUMNS}, relevance" if sort == BEST_FIRST else COLUMNS
-    selects = [
-        f"(SELECT {columns} FROM {source} WHERE {' AND '.join([where, *branch.conditions])} "
-        f"ORDER BY {branch.order} LIMIT {offset}::bigint + {limit}::bigint)"
-        for branch in branches(sort, after, values)
-    ]
-    return (
-        f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS part "
-        f"ORDER BY {order_by(total_order(sort))} OFFSET {offset}::bigint LIMIT {limit}::bigint"
     )

@@ -19,7 +19,8 @@ from services.tasks.domain import (
     Task,
 )
 from services.tasks.repository.feed import FeedRepository
-from services.tasks.repository.lists import Counted, TaskLists
+from services.tasks.repository.lists import TaskLists
+from services.tasks.repository.parts import Counted
 from shared.batches import Batches
 from shared.database import Store
 

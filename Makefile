@@ -5,6 +5,9 @@ SHELL := /bin/sh
 .PHONY: help setup setup-test run admin demo bench fuzz test unit service integration e2e check lint types \
 	format lock clean docs migrate alone image secrets up down backup restore drill pods manifests
 
+# What is started dozens of times in a run would be compiled each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 LINTED := shared services deploy tests bench
@@ -56,9 +59,7 @@ fuzz: setup-test ## send mutated requests at a gateway and judge its answers [RE
 	@exec $(RUN) -m bench.fuzz $(if $(REQUESTS),--requests $(REQUESTS))
 
 test: setup-test ## all tests, on a real PostgreSQL and a real Redis
-	@# Only the tests of the real processes use that plugin, and every process would load it.
-	@$(RUN) -m pytest -n 3 -p no:schemathesis tests/unit tests/service tests/integration tests/deploy tests/test_architecture.py
-	@$(RUN) -m pytest -n 3 --dist loadfile tests/e2e
+	@$(RUN) -m pytest -n 3
 
 unit: setup-test ## tests of single modules and of the house's rules
 	@$(RUN) -m pytest tests/unit tests/test_architecture.py
@@ -70,7 +71,7 @@ integration: setup-test ## tests of modules together with a real PostgreSQL or R
 	@$(RUN) -m pytest -n 2 tests/integration
 
 e2e: setup-test ## tests of the real processes, started as `make run` starts them
-	@$(RUN) -m pytest -n 2 --dist loadfile tests/e2e
+	@$(RUN) -m pytest -n 2 tests/e2e
 
 check: lint types test ## everything that a change must pass
 

@@ -1,17 +1,41 @@
 """Fixtures that every level shares: real databases and a real Redis, empty for each test."""
 
+import gc
 import os
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
 
 from tests import postgres, redis_server
 from tests.databases import Databases
+from tests.sharing import InFiles, arrange
 
 
 def pytest_report_header() -> list[str]:
     """Says which servers the tests run on: a fallback must not go unnoticed."""
     return [f"postgresql: {postgres.describe()}", f"redis: {redis_server.describe()}"]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> InFiles:
+    """Which process runs what."""
+    return InFiles(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What begins first."""
+    arrange(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Reads the tests; they stay to the end, and nobody looks through them for garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

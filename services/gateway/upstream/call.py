@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from services.gateway.upstream.pool import Upstream
 
 _NEVER = math.inf
+_FAILED = 500  # the least status of a service that could not do its work
 
 
 class Call:
@@ -149,7 +149,7 @@ class Call:
             self._give_up("bad_framing")
             return
         if self._endpoint is not None:
-            if head.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            if head.status < _FAILED:
                 self._upstream.succeeded(self._endpoint)
             elif self._asks_another_after(head.status, finished):
                 return

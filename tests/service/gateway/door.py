@@ -35,6 +35,7 @@ class Upstream:
     seen: list[web.Request] = field(default_factory=list)
     url: str = ""
     key_set_fetches: int = 0
+    keys: tuple[str, ...] = (tokens.KEY_ID,)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(request)
@@ -49,7 +50,7 @@ class Upstream:
 
     async def jwks(self, _request: web.Request) -> web.StreamResponse:
         self.key_set_fetches += 1
-        return web.Response(body=tokens.key_set(tokens.KEY_ID), content_type="application/json")
+        return web.Response(body=tokens.key_set(*self.keys), content_type="application/json")
 
 
 @contextlib.asynccontextmanager

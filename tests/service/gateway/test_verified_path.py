@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from pathlib import Path
 
+import pytest
+
+from services.gateway import app
+from shared.jwks import JwksCache
 from tests import tokens
 from tests.service.gateway.door import GENEROUS, door, upstream
 
@@ -31,6 +36,28 @@ async def test_verified_tokens_flow_without_a_request_to_auth(tmp_path: Path) ->
     assert [request.path for request in auth.seen if not request.path.startswith("/health")] == []
     # The key set was fetched in the background, not for each token.
     assert auth.key_set_fetches <= 2
+
+
+async def test_a_token_that_is_known_ends_with_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "JwksCache", functools.partial(JwksCache, refresh_seconds=0.05))
+    config = tmp_path / "gateway.toml"
+    config.write_text(GENEROUS)
+    async with contextlib.AsyncExitStack() as stack:
+        service = await stack.enter_async_context(upstream())
+        opened = await stack.enter_async_context(door(config, service))
+        token, path = tokens.token(), "/api/v2/tasks"
+        # The third is a repetition, of which all is known.
+        before = [(await opened.get(path, token=token))[0].status for _ in range(4)]
+        service.keys = ("key-2",)
+        async with asyncio.timeout(10):
+            while (await opened.get(path, token=token))[0].status == 200:
+                await asyncio.sleep(0.01)
+        after, _ = await opened.get(path, token=token)
+        others, _ = await opened.get(path, token=tokens.token(key="key-2"))
+    assert before == [200] * 4
+    assert (after.status, others.status) == (401, 200)
 
 
 async def test_a_key_in_the_query_is_no_credential(tmp_path: Path) -> None:

@@ -25,7 +25,13 @@ _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)"
 
 _KNOWN_LINES = 2048  # how many lines are remembered before all are forgotten
 _KNOWN_LENGTH = 200  # bytes of the longest line that is worth it
+_KNOWN_HEADS = 2048  # and how many whole heads
 _KNOWN_HEAD = 2048  # bytes of the longest head that is worth it
+# As our services write the lines that change all the time. Nobody relays them, and without them
+# many heads are the same.
+_REQUEST_ID = b"\r\nX-Request-ID: "
+_DATE = b"\r\nDate: "
+_DATE_LENGTH = 29  # bytes of its value (RFC 9110 section 5.6.7)
 
 # Hop-by-hop headers (RFC 9110 section 7.6.1) and those that the data plane writes itself.
 _WIRE = frozenset(
@@ -86,22 +92,39 @@ class ResponseHead:
 
 
 class HeadReader:
-    """Reads heads one after the other, and remembers lines between them."""
+    """Reads heads one after the other, and remembers them and their lines."""
 
     def __init__(self) -> None:
         self._status_lines: dict[bytes, tuple[int, bool]] = {}
         self._fields: dict[bytes, tuple[tuple[bytes, bytes], bool]] = {}
-        self._last = b""
-        self._last_read: ResponseHead | None = None
+        self._heads: dict[bytes, ResponseHead] = {}
 
     def read(self, head: bytes) -> ResponseHead:
         """The answer whose head, without the line ends at its end, is `head`. Raises BadFraming."""
-        if head == self._last and self._last_read is not None:
-            return self._last_read
+        head = self._without_date(_without_id(head))
+        known = self._heads.get(head)
+        if known is not None:
+            return known
         result = self._read(head)
         if len(head) <= _KNOWN_HEAD and not any(name in _PRIVATE for name, _ in result.headers):
-            self._last, self._last_read = head, result
+            if len(self._heads) >= _KNOWN_HEADS:
+                # What has been known for longest makes room.
+                del self._heads[next(iter(self._heads))]
+            self._heads[head] = result
         return result
+
+    def _without_date(self, head: bytes) -> bytes:
+        """`head` without the line that says when it was made, if that is well-formed."""
+        begin = head.find(_DATE)
+        if begin < 0:
+            return head
+        end = begin + len(_DATE) + _DATE_LENGTH
+        line, rest = head[begin + 2 : end], head[end:]
+        if rest and not rest.startswith(b"\r\n"):
+            return head
+        if line not in self._fields:
+            self._learn_field(line)
+        return head[:begin] + rest
 
     def _read(self, head: bytes) -> ResponseHead:
         lines = iter(head.split(b"\r\n"))
@@ -153,6 +176,18 @@ class HeadReader:
                 self._fields.clear()
             self._fields[line] = meaning
         return meaning
+
+
+def _without_id(head: bytes) -> bytes:
+    """`head` without the line of the request's id, if that is one as we make them."""
+    begin = head.find(_REQUEST_ID)
+    if begin < 0:
+        return head
+    value = begin + len(_REQUEST_ID)
+    end = head.find(b"\r\n", value)
+    if end < 0:
+        end = len(head)
+    return head[:begin] + head[end:] if head[value:end].isalnum() else head
 
 
 @lru_cache(maxsize=64)

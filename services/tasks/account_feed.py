@@ -25,6 +25,8 @@ PATH = "/internal/deletions"
 WAIT_SECONDS = 20
 ANSWER_SECONDS = 5.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+# A worker that starts before auth waits for it so long: that is no warning yet.
+START_SECONDS = 10.0
 # Many calls have failed in a row by then.
 STALE_SECONDS = 300.0
 LOOK_SECONDS = 1.0
@@ -46,6 +48,7 @@ class AccountFeed:
         self._credential = settings.service_credential
         self._erasures = erasures
         self._heard_at = time.monotonic()
+        self._heard = False
         self._told = Counter(
             "deleted_accounts_total", "Deleted accounts that auth told of", registry=registry
         )
@@ -77,7 +80,9 @@ class AccountFeed:
                     await self._turn_page(auth)
                 except (AuthAway, ServiceUnavailable) as error:
                     self._failures.inc()
-                    log.warning("account_feed_failed", error=str(error))
+                    starts = not self._heard and self._age() < START_SECONDS
+                    tell = log.info if starts else log.warning
+                    tell("account_feed_failed", error=str(error))
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
                 else:
@@ -97,6 +102,7 @@ class AccountFeed:
             await take_over(self._erasures, owners, following, utc_now())
             self._told.inc(len(owners))
         self._heard_at = time.monotonic()
+        self._heard = True
 
     def _age(self) -> float:
         return time.monotonic() - self._heard_at if self._credential else 0.0

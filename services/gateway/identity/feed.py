@@ -22,6 +22,8 @@ PATH = "/internal/revocations"
 WAIT_SECONDS = 5
 ANSWER_SECONDS = 2.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
+# A gateway that starts before auth waits for it so long: that is no warning yet.
+START_SECONDS = 10.0
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0)
 
 
@@ -61,13 +63,14 @@ class RevocationFeed:
     async def follow(self) -> None:
         """Follows for ever; a background task runs it. After a gap it goes on where it was."""
         pause = SHORTEST_PAUSE
+        patient_until = time.monotonic() + START_SECONDS
         while True:
             try:
                 await self._turn_page()
             except AuthAway as error:
                 self._failures.inc()
-                # A gateway that starts before auth waits for it a moment: that is no warning yet.
-                tell = log.info if pause == SHORTEST_PAUSE and not self._after else log.warning
+                starts = not self._synced and time.monotonic() < patient_until
+                tell = log.info if starts else log.warning
                 tell("revocation_feed_failed", error=str(error), after=self._after)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)

@@ -6,7 +6,7 @@ import math
 
 
 class Breaker:
-    """Opens after `threshold` failures in a row, of whatever request, at whatever endpoint.
+    """Opens after `threshold` failures in a row of a service none of whose endpoints does well.
 
     While it is open nothing is sent. After `open_seconds` one request at a time goes as a probe,
     until one succeeds. A probe that never tells its result (its client left) makes way for the

@@ -31,6 +31,11 @@ class Health:
         self.clean = True  # whether there is nothing on its account
         self.ejected_until = 0.0  # loop time, 0 when it is in
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last that is known of it is a failure."""
+        return self._failures > 0 or self.ejected_until > 0
+
     def succeeded(self, now: float) -> None:
         """It has answered."""
         self._failures = 0

@@ -105,9 +105,11 @@ class Upstream:
     def failed(self, endpoint: Endpoint | None) -> None:
         """`endpoint` gave no usable answer."""
         now = self.now()
-        self.breaker.failed(now)
         if endpoint is not None:
             endpoint.health.failed(now)
+        # One that dies fails all that it had under way; that says nothing about the others.
+        if all(one.health.is_failing for one in self.endpoints):
+            self.breaker.failed(now)
 
     def answered_in_vain(self, endpoint: Endpoint | None) -> None:
         """`endpoint` is there, but has answered that it cannot: requests had better go elsewhere.

@@ -380,6 +380,35 @@ async def test_breaker_opens_and_closes(service: Service) -> None:
         assert not door.upstreams["service"].breaker.is_open
 
 
+async def test_endpoint_that_dies_under_many_requests_shuts_nobody_out(
+    service: Service, other: Service
+) -> None:
+    """Its failures come all at once; the breaker is for a service of which nobody is left."""
+    everyone, let_go = asyncio.Event(), asyncio.Event()
+
+    async def talk(conversation: Conversation) -> None:
+        while (await conversation.request()).startswith(b"GET"):
+            await conversation.send(OK)
+        if len(service.requests) + len(other.requests) == 30:
+            everyone.set()
+        if conversation.service is service:
+            await everyone.wait()
+            conversation.reset()
+        await let_go.wait()
+        await conversation.send(OK)
+
+    service.talk = other.talk = talk
+    async with open_door(service, other, breaker_threshold=5, breaker_seconds=60) as door:
+        asked = [asyncio.create_task(door.ask(POST)) for _ in range(30)]
+        await until(lambda: door.policy.outcomes.count("reset") >= 10)
+        for _ in range(10):
+            assert (await door.ask(GET)).status == 200
+        let_go.set()
+        statuses = {reply.status for reply in await asyncio.gather(*asked)}
+        await door.settled()
+    assert statuses == {200, 502}
+
+
 async def test_silent_websockets_are_no_failures_of_the_service(service: Service) -> None:
     """Any client can open some and say nothing: that must shut nobody else out."""
 

@@ -171,7 +171,7 @@ def _due(todo: Todo) -> str | None:
         raise LineFault({"duration": ["The time is out of range."]}) from None
 
 
-def _utc(name: str, moment: Any) -> datetime:
+def _utc(name: str, moment: object) -> datetime:
     if isinstance(moment, datetime):
         if moment.tzinfo is None and name in _ALWAYS_UTC:
             moment = moment.replace(tzinfo=UTC)

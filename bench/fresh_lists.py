@@ -56,8 +56,9 @@ def _few_pages(chance: random.Random) -> Values:
     return {"page": chance.randint(1, 7)}
 
 
-def _page(chance: random.Random, filled: Filled, size: int = 20) -> Values:
+def _page(chance: random.Random, filled: Filled) -> Values:
     """A page from the first to the last; the share of tasks before it is what is drawn."""
+    size = chance.randint(15, 25)
     pages = filled.size // size
     return {"page": 1 + int(chance.random() * pages), "page_size": size}
 

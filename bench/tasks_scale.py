@@ -162,21 +162,26 @@ def compare(owners: list[Owner], filled: Filled, wanted: argparse.Namespace) -> 
         for case in FRESH if "fresh" in kind else CASES:
             if not any(part in case for part in wanted.cases):
                 continue
-            tails = []
-            for owner in owners:
-                queries = owner.queries(kind, case, filled._replace(size=owner.size))
-                owner.ask(next(queries))
-                tails.append(Tail(list(_times(owner, queries, kind, wanted.requests))))
-            low, high = tails
+            low, high = map(Tail, _times(owners, filled, kind, case, wanted.requests))
             ratios = f"{high.median / low.median:7.1f}{high.p99 / low.p99:7.1f}"
             print(f"{case:28}{low}{high}{ratios}", flush=True)
 
 
-def _times(owner: Owner, queries: Iterator[str], kind: str, requests: int) -> Iterator[float]:
-    for _ in range(requests):
-        if "changed" in kind:
-            owner.write()
-        yield owner.ask(next(queries))
+def _times(
+    owners: list[Owner], filled: Filled, kind: str, case: str, requests: int
+) -> list[list[float]]:
+    """What each owner waited for; they take turns, so that both meet what else the machine does."""
+    queries = [owner.queries(kind, case, filled._replace(size=owner.size)) for owner in owners]
+    times: list[list[float]] = [[] for _ in owners]
+    for number in range(requests + 1):
+        for owner, wanted, waited in zip(owners, queries, times, strict=True):
+            if "changed" in kind:
+                owner.write()
+            took = owner.ask(next(wanted))
+            # The first of each is about what PostgreSQL and the processes have not done yet.
+            if number:
+                waited.append(took)
+    return times
 
 
 def main() -> None:

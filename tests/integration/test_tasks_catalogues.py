@@ -33,6 +33,8 @@ FILTERS: tuple[dict[str, Any], ...] = (
     {"q": "report"}, {"q": "-report"}, {"q": "path", "completed": False}, {"q": "report or b"},
     {"q": "\"a b\""}, {"q": "..."}, {"q": "größe", "max_priority": 4},
 )  # fmt: skip
+# Revisions that were met, which a request may still believe in.
+SEEN: list[str] = []
 
 
 @pytest.fixture
@@ -48,6 +50,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is for very many tasks happens to a handful."""
     monkeypatch.setattr(order_module, "FEW", 3)
     monkeypatch.setattr(lists_module, "_FEW", 2)
+    monkeypatch.setattr(lists_module, "_NEAR", 4)
+    SEEN.clear()
 
 
 def new_catalogues(database: Database) -> Catalogues:
@@ -66,6 +70,7 @@ async def pages(
     connection: Any, catalogues: Catalogues | None, chance: random.Random
 ) -> AsyncIterator[tuple[object, Counted]]:
     """A page of each filter, in an order that is drawn."""
+    believing = random.Random(len(SEEN))
     for filters in FILTERS:
         fields = chance.sample(SORTABLE, chance.randint(1, 3))
         sort: Any = [SortKey(field, descending=chance.random() < 0.5) for field in fields]
@@ -73,7 +78,9 @@ async def pages(
             sort = BEST_FIRST
         offset, limit = chance.randint(0, 12), chance.randint(1, 6)
         lists = TaskLists(connection, Counts(), catalogues)
-        page = await lists.page(OWNER, filters, sort, offset=offset, limit=limit)
+        seen = believing.choice(["0", "1.1", *SEEN[-3:]])
+        page = await lists.page(OWNER, filters, sort, offset=offset, limit=limit, seen=seen)
+        SEEN.append(page.revision)
         yield (filters, sort, offset, limit), page
 
 

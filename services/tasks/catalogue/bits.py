@@ -44,7 +44,9 @@ def from_nth(bits: int, start: int, number: int) -> list[int]:
 
 def widened(bits: int, place: int) -> int:
     """The set when a place is put in before `place`; it is not in the set itself."""
-    return bits >> place << place + 1 | bits & (1 << place) - 1
+    # Added to itself, what comes later moves by one place.
+    later = bits >> place
+    return bits + (later << place) if later else bits
 
 
 def _beyond(bits: int, number: int) -> int:

@@ -116,7 +116,7 @@ class Catalogue:
         for key in sort:
             column = self.columns[key.field]
             steps.append(Step(column.known, first=True))
-            steps += [Step(bits, key.descending) for bits in column.slices]
+            steps += [Step(bits, key.descending) for bits in column.slices if bits]
             if key.field == "title":
                 # Titles that are alike here may be different further on.
                 descending = None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from services.tasks.catalogue.bits import from_nth, places
 
 # So few are left to whoever fetches them to put in order.
-FEW = 128
+FEW = 64
 
 
 class Step(NamedTuple):

@@ -16,6 +16,8 @@ from shared.errors import JSON
 
 # Which revision the tasks of the list were read at; the handler says so.
 REVISION: web.RequestKey[str] = web.RequestKey("revision", str)
+# The revision that the owner's tasks had a moment before.
+SEEN: web.RequestKey[str] = web.RequestKey("seen", str)
 
 
 async def remembered(
@@ -30,6 +32,8 @@ async def remembered(
     if not none_match(given.headers.get("if_none_match"), tag):
         pages.shown.add(("unchanged",))
         return web.Response(status=304, headers=_validators(tag))
+
+    request[SEEN] = revision
 
     async def make() -> Page:
         answer = await run()

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from services.tasks.domain import NEWEST_FIRST
 from services.tasks.handlers.keys import CREATIONS, FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
-from services.tasks.handlers.remembered import REVISION
+from services.tasks.handlers.remembered import REVISION, SEEN
 from services.tasks.schemas.v1 import NewTask
 from services.tasks.usecases import lists, tasks
 from shared.answers import Reply
@@ -29,6 +29,7 @@ async def list_tasks(request: web.Request, given: Given) -> Reply:
         sort=NEWEST_FIRST,
         offset=skip,
         limit=limit,
+        seen=request[SEEN],
     )
     request[REVISION] = page.revision
     pagination = {

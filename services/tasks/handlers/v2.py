@@ -9,7 +9,7 @@ from services.tasks.handlers.conditional import if_match, none_match, validators
 from services.tasks.handlers.keys import CREATIONS, FINDER, LISTS, TASKS
 from services.tasks.handlers.owner import PUBLIC_PREFIX, owner_of
 from services.tasks.handlers.pages import page_links
-from services.tasks.handlers.remembered import REVISION
+from services.tasks.handlers.remembered import REVISION, SEEN
 from services.tasks.repository.lists import FILTERS
 from services.tasks.schemas.v2 import CursorPage
 from services.tasks.usecases import lists, tasks
@@ -28,6 +28,7 @@ async def list_tasks(request: web.Request, given: Given) -> Reply:
         sort=given.query.get("sort"),
         offset=(number - 1) * size,
         limit=size,
+        seen=request[SEEN],
     )
     request[REVISION] = page.revision
     return Reply(
@@ -49,6 +50,7 @@ async def _walk(request: web.Request, given: Given) -> Reply:
         sort=given.query.get("sort"),
         cursor=given.query["cursor"],
         limit=given.query["page_size"],
+        seen=request[SEEN],
     )
     request[REVISION] = page.revision
     return Reply({"next_cursor": page.next_cursor, "results": page.tasks}, shape=CursorPage)

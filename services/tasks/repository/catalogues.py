@@ -31,13 +31,13 @@ _MOST_TASKS = 500_000
 # A catalogue that is further behind is made anew.
 _MOST_CHANGES = 200
 # So many are taken in before others have a turn.
-_TURN = 20
+_TURN = 5
 # Labels and words that fewer of a hundred tasks have are found by an index.
 _COMMON_SHARE = 200
 _MOST_COMMON = 512
 # Making one keeps the database busy for some seconds, so it rests for longer.
-_PAUSE_SECONDS = 30.0
-_PAUSE_FACTOR = 10
+_PAUSE_SECONDS = 5.0
+_PAUSE_FACTOR = 5
 _MOST_WAITING = 100
 
 _MOMENTS = ", ".join(
@@ -83,11 +83,11 @@ _SINCE = f"""
         (after).updated_at, (after).labels, tsvector_to_array({_SEARCHED})
     FROM (SELECT sequence, {REVISION} AS revision FROM feeds WHERE owner_id = $1) AS feed
     JOIN changes AS last ON last.owner_id = $1 AND last.sequence = feed.sequence
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT sequence, type, task_id AS id, json_populate_record(NULL::tasks, task) AS after
         FROM changes WHERE owner_id = $1 AND sequence > $2 ORDER BY sequence
         LIMIT {_MOST_CHANGES} + 1
-    ) AS changed
+    ) AS changed ON true
     WHERE EXISTS (
         SELECT 1 FROM changes WHERE owner_id = $1 AND sequence = $2 AND id = $3
     ) ORDER BY changed.sequence
@@ -135,6 +135,9 @@ class CatalogueReader:
             return True
         if not rows or len(rows) > _MOST_CHANGES:
             return False
+        if rows[0][2] is None:
+            # Nothing has; another revision without a change tells that something else has.
+            return bool(rows[0][0] == before)
         catalogue.revision = ""
         for at, row in enumerate(rows, 1):
             catalogue.change(TaskState(*row[2:]))

@@ -11,6 +11,7 @@ from services.tasks.domain import BEST_FIRST, NEWEST_FIRST, ExportedTask, Place,
 from services.tasks.repository.catalogued import CataloguedLists
 from services.tasks.repository.catalogues import Catalogues
 from services.tasks.repository.counts import LAST_CHANGE, TOLD, Counts, counted, moved
+from services.tasks.repository.feed import NEVER
 from services.tasks.repository.parts import NO_COUNT, Counted, fetch_part, select_part
 from services.tasks.repository.rows import COLUMNS
 from services.tasks.repository.searches import SEARCHED_FOR
@@ -38,6 +39,8 @@ _CONDITIONS["q"] = f"search @@ {_WORDS}"
 _FEW = 1_000
 # A walk by relevance goes on by it, should there have come more than a few meanwhile.
 _MANY = 1_000_000
+# What is counted already and comes so soon costs the database one short look.
+_NEAR = 200
 FILTERS = frozenset(_CONDITIONS)
 # The filters whose counts are kept, as conditions on the tallies.
 _TALLIED = {
@@ -82,16 +85,21 @@ class TaskLists:
         *,
         offset: int,
         limit: int,
+        seen: str = NEVER,
     ) -> Counted:
         """How many tasks pass the filters, and `limit` of them from `offset` on.
 
-        The two agree, as both come from one statement. Words that more than a few tasks have tell
-        little: then the newest come first, not the best.
+        The two agree, as both come from one state of the data. Words that more than a few tasks
+        have tell little: then the newest come first, not the best. `seen` is the revision that was
+        met last, if that is known.
         """
         where, values = _where(owner_id, filters)
-        if self._catalogues is not None:
+        near = offset + limit <= _NEAR and filters.keys() <= _TALLIED.keys()
+        if self._catalogues is not None and not near:
             lists = CataloguedLists(self._connection, self._catalogues, owner_id, _FEW)
-            page = await lists.page(filters, sort, (where, values), offset=offset, limit=limit)
+            page = await lists.page(
+                filters, sort, (where, values), offset=offset, limit=limit, seen=seen
+            )
             if page is not None:
                 return page
         return await self._page(owner_id, filters, sort, where, values, offset, limit)
@@ -180,6 +188,7 @@ class TaskLists:
         *,
         after: Place | None,
         limit: int,
+        seen: str = NEVER,
     ) -> Counted:
         """The next `limit` tasks after that place, or the first ones; nothing is counted.
 
@@ -188,7 +197,9 @@ class TaskLists:
         where, values = _where(owner_id, filters)
         if self._catalogues is not None and "q" in filters and sort == BEST_FIRST and after is None:
             lists = CataloguedLists(self._connection, self._catalogues, owner_id, _FEW)
-            page = await lists.page(filters, sort, (where, values), offset=0, limit=limit)
+            page = await lists.page(
+                filters, sort, (where, values), offset=0, limit=limit, seen=seen
+            )
             if page is not None:
                 return page
         few = await self._few(owner_id, filters, sort, after, 0, limit)

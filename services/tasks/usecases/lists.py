@@ -49,11 +49,17 @@ async def list_tasks(
     sort: Sequence[SortKey] | None,
     offset: int,
     limit: int,
+    seen: str,
 ) -> Counted:
-    """The owner's live tasks that pass `filters`, from `offset` on; `sort` as in `walk_tasks`."""
+    """The owner's live tasks that pass `filters`, from `offset` on; `sort` as in `walk_tasks`.
+
+    `seen` is the revision that they had a moment before.
+    """
     wanted = _orders(filters, sort)[0]
     async with lists.read() as repository:
-        return await repository.page(owner_id, filters, wanted, offset=offset, limit=limit)
+        return await repository.page(
+            owner_id, filters, wanted, offset=offset, limit=limit, seen=seen
+        )
 
 
 def _orders(filters: Mapping[str, Any], sort: Sequence[SortKey] | None) -> list[Sequence[SortKey]]:
@@ -79,6 +85,7 @@ async def walk_tasks(
     sort: Sequence[SortKey] | None,
     cursor: str,
     limit: int,
+    seen: str,
 ) -> WalkPage:
     """The owner's live tasks that pass `filters`, from the cursor on; "" is the beginning.
 
@@ -91,7 +98,9 @@ async def walk_tasks(
         walks = [(order, Walk(key, owner_id, filters, order)) for order in _orders(filters, sort)]
         wanted, after = _begun(walks, cursor)
         # One more than asked for tells whether anything follows.
-        found = await repository.walk(owner_id, filters, wanted, after=after, limit=limit + 1)
+        found = await repository.walk(
+            owner_id, filters, wanted, after=after, limit=limit + 1, seen=seen
+        )
     page = found.tasks[:limit]
     next_cursor = None
     if len(found.tasks) > limit:

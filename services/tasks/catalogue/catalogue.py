@@ -116,7 +116,9 @@ class Catalogue:
         for key in sort:
             column = self.columns[key.field]
             steps.append(Step(column.known, first=True))
-            steps += [Step(bits, key.descending) for bits in column.slices if bits]
+            # A bit that all have, or none, decides nothing.
+            deciding = (bits for bits in column.slices if bits and bits != column.known)
+            steps += [Step(bits, key.descending) for bits in deciding]
             if key.field == "title":
                 # Titles that are alike here may be different further on.
                 descending = None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from services.tasks.catalogue.bits import from_nth, places
 
 # So few are left to whoever fetches them to put in order.
-FEW = 64
+FEW = 32
 
 
 class Step(NamedTuple):
@@ -44,8 +44,12 @@ def stretch(
         if size <= FEW:
             break
         ones = group & step.bits
-        first = ones if step.first else group ^ ones
-        number = first.bit_count()
+        number = ones.bit_count()
+        if number in (0, size):
+            continue
+        first = ones
+        if not step.first:
+            first, number = group ^ ones, size - number
         if skip < number < skip + limit:
             here = number - skip
             one = stretch(first, steps[at:], skip, here, descending=descending)

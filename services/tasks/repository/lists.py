@@ -39,7 +39,7 @@ _CONDITIONS["q"] = f"search @@ {_WORDS}"
 _FEW = 1_000
 # A walk by relevance goes on by it, should there have come more than a few meanwhile.
 _MANY = 1_000_000
-# What is counted already and comes so soon costs the database one short look.
+# What comes so soon in a list of all tasks costs the database one short look.
 _NEAR = 200
 FILTERS = frozenset(_CONDITIONS)
 # The filters whose counts are kept, as conditions on the tallies.
@@ -94,7 +94,8 @@ class TaskLists:
         met last, if that is known.
         """
         where, values = _where(owner_id, filters)
-        near = offset + limit <= _NEAR and filters.keys() <= _TALLIED.keys()
+        # The database has them counted and in order.
+        near = not filters and offset + limit <= _NEAR
         if self._catalogues is not None and not near:
             lists = CataloguedLists(self._connection, self._catalogues, owner_id, _FEW)
             page = await lists.page(

@@ -174,7 +174,7 @@ CASES: tuple[tuple[dict[str, Any], Query | None, Callable[[TaskState], bool]], .
 )
 
 
-@pytest.mark.parametrize("few", [0, 3, 64])
+@pytest.mark.parametrize("few", [0, 3, 32])
 def test_a_catalogue_counts_and_orders_as_the_tasks_are(
     few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

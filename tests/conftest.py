@@ -5,11 +5,24 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from xdist.remote import Producer
 
 from tests import postgres, redis_server
 from tests.databases import Databases
 from tests.sharing import InFiles, arrange
+
+# What structlog does unless told otherwise takes a second of computing for one traceback.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 
 def pytest_report_header() -> list[str]:

@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 from argon2 import PasswordHasher
 
-from services.auth.app import MIGRATIONS
+from services.auth.revisions import MIGRATIONS
 from shared.revisions import head
 from tests.ports import free_port
 from tests.sealing import NEW, OLD
@@ -32,6 +32,9 @@ def environment(database_url: str, **more: str) -> dict[str, str]:
         **os.environ,
         "AUTH_DATABASE_URL": database_url,
         "ENVIRONMENT": "development",
+        # Somebody may have a system of his own on this machine.
+        "AUTH_PORT": str(free_port()),
+        "AUTH_OPS_PORT": str(free_port()),
         **more,
     }
 

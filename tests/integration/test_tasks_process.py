@@ -40,6 +40,9 @@ def environment(database_url: str, **more: str) -> dict[str, str]:
         "TASKS_DATABASE_URL": database_url,
         "AUTH_JWKS_URL": _UNUSED_KEYS,
         "ENVIRONMENT": "development",
+        # Somebody may have a system of his own on this machine.
+        "TASKS_PORT": str(free_port()),
+        "TASKS_OPS_PORT": str(free_port()),
         **more,
     }
 

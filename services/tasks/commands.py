@@ -1,0 +1,43 @@
+"""What `python -m services.tasks` can be asked for: to serve, or one of the commands."""
+
+from __future__ import annotations
+
+import argparse
+
+from services.tasks.revisions import MIGRATIONS
+from services.tasks.settings import DatabaseSettings
+from shared.loading import uncollected
+from shared.process import load_or_refuse
+from shared.version import API_VERSIONS
+
+NAME = "tasks"
+
+
+def main() -> None:
+    """Does what the command line says."""
+    arguments = _parser().parse_args()
+    with uncollected():
+        if arguments.command == "migrate":
+            # Alembic and SQLAlchemy take a second and 25 MiB: no serving process loads them.
+            from shared.migrations import upgrade  # noqa: PLC0415
+        else:
+            # And a step that only migrates loads no service.
+            from services.tasks.programs import perform  # noqa: PLC0415
+    if arguments.command == "migrate":
+        upgrade(load_or_refuse(NAME, DatabaseSettings).database_url, MIGRATIONS)
+    else:
+        perform(NAME, arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m services.tasks", description="Tasklane tasks")
+    commands = parser.add_subparsers(dest="command", title="commands (none: serve)")
+    commands.add_parser("migrate", help="bring the database to the newest revision")
+    commands.add_parser("worker", help="empty the trash of what has been in it long enough")
+    secrets = commands.add_parser("secrets", help="the secrets that are stored encrypted")
+    secrets.add_argument(
+        "action", choices=["re-encrypt"], help="encrypt all of them with the first key"
+    )
+    openapi = commands.add_parser("openapi", help="print the OpenAPI document")
+    openapi.add_argument("version", choices=API_VERSIONS)
+    return parser

@@ -33,8 +33,8 @@ from shared.ops import cannot_bind, live, ops_listener
 from shared.process import background
 from shared.server import SHORTCUT, ApiRunner, Handle
 from shared.settings import ProcessSettings
+from shared.version import API_VERSIONS
 
-API_VERSIONS = ("v1", "v2")
 ACCESS_LOG_FLUSH_SECONDS = 0.5
 BACKLOG = 1024
 LAST_REQUESTS_SECONDS = 0.5

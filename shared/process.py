@@ -27,6 +27,7 @@ RESTART_SECONDS = 1.0
 _NEW_OBJECTS = 10_000
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 P = TypeVar("P", bound=ProcessSettings)
+S = TypeVar("S")
 
 
 class StartRefused(Exception):
@@ -39,10 +40,7 @@ Start = Callable[[P], AbstractAsyncContextManager[Health]]
 
 def run(name: str, settings_type: type[P], start: Start[P]) -> NoReturn:
     """Runs the process until SIGTERM or SIGINT and exits: 0 stopped, 78 badly configured."""
-    try:
-        settings = load(settings_type)
-    except SettingsError as error:
-        refuse(name, str(error))
+    settings = load_or_refuse(name, settings_type)
     logs.configure(name, settings.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -50,6 +48,14 @@ def run(name: str, settings_type: type[P], start: Start[P]) -> NoReturn:
     except StartRefused as error:
         refuse(name, str(error))
     sys.exit(0)
+
+
+def load_or_refuse(name: str, settings_type: type[S]) -> S:
+    """The settings from the environment; names every bad one and exits with 78."""
+    try:
+        return load(settings_type)
+    except SettingsError as error:
+        refuse(name, str(error))
 
 
 def refuse(name: str, reasons: str) -> NoReturn:

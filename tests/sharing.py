@@ -34,7 +34,7 @@ _GROUPS = {file: group for group, files in _TOGETHER.items() for file in files}
 _ORDER = ("tests/e2e", "tests/deploy", "tests/integration", "tests/service", "tests/unit")
 
 
-class InFiles(LoadScopeScheduling):
+class InFiles(LoadScopeScheduling):  # type: ignore[misc] # xdist carries no types
     """Hands whole files, or groups of files, to whichever process has nothing left."""
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:

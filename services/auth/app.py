@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -23,6 +22,7 @@ from services.auth.passwords.hashing import Passwords
 from services.auth.passwords.peppers import Peppers
 from services.auth.purging import Purging
 from services.auth.repository import AuthRepository, AuthStore
+from services.auth.revisions import MIGRATE_COMMAND, MIGRATIONS
 from services.auth.revocation_signal import RevocationSignal
 from services.auth.routes import endpoints
 from services.auth.service_access import ServiceAccess
@@ -40,9 +40,6 @@ from shared.metrics import new_registry
 from shared.middleware import VERIFIER
 from shared.process import StartRefused, background
 from shared.revisions import head
-
-MIGRATIONS = Path(__file__).with_name("migrations")
-MIGRATE_COMMAND = "python -m services.auth migrate"
 
 
 def build(settings: Settings) -> Service:

@@ -12,17 +12,17 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry
 
 from services.auth.app import open_database
+from services.auth.audit.anchor import Anchor
 from services.auth.audit.event import AuditRecord
 from services.auth.repository import AuthStore
 from services.auth.settings import Settings
-from services.auth.usecases.audit_verification import PAGE, Anchor, Report, verify_audit
+from services.auth.usecases.audit_verification import PAGE, Report, verify_audit
 from shared.clock import utc_now
 from shared.errors import ApiError
 from shared.json_text import dump_anything
 from shared.process import StartRefused, refuse
 
 T = TypeVar("T")
-_HASH_BYTES = 32
 
 
 def verify(settings: Settings, *, days: float | None, anchors: list[Anchor]) -> int:
@@ -60,15 +60,6 @@ def export(settings: Settings) -> int:
 
     _with_store(settings, write)
     return 0
-
-
-def anchor(text: str) -> Anchor:
-    """`SEQUENCE:HASH` as `verify` prints it. Raises ValueError."""
-    sequence, _, value = text.partition(":")
-    found = Anchor(int(sequence), bytes.fromhex(value))
-    if found.sequence < 1 or len(found.hash) != _HASH_BYTES:
-        raise ValueError("not SEQUENCE:HASH")
-    return found
 
 
 def _with_store(settings: Settings, work: Callable[[AuthStore], Awaitable[T]]) -> T:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -27,6 +26,7 @@ from services.tasks.repository.lists import TaskLists
 from services.tasks.repository.tasks import TaskRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import WebhookRepository
+from services.tasks.revisions import MIGRATE_COMMAND, MIGRATIONS
 from services.tasks.routes import ENDPOINTS
 from services.tasks.settings import Settings
 from services.tasks.usecases.creations import Creations
@@ -43,8 +43,6 @@ from shared.revisions import head
 from shared.tally import Tally
 
 TITLE = "Tasklane tasks"
-MIGRATIONS = Path(__file__).with_name("migrations")
-MIGRATE_COMMAND = "python -m services.tasks migrate"
 # Imports that hold a connection at the same time; the rest of the pool stays for everybody else.
 IMPORTS_AT_ONCE = 2
 # Every query is about one owner, so reading everybody's tasks is never the way, whatever it looks

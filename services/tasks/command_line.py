@@ -7,8 +7,8 @@ import sys
 
 from prometheus_client import CollectorRegistry
 
-from services.tasks.app import MIGRATE_COMMAND, MIGRATIONS
 from services.tasks.repository.webhooks import WebhookRepository
+from services.tasks.revisions import MIGRATE_COMMAND, MIGRATIONS
 from services.tasks.settings import SecretsSettings
 from services.tasks.usecases.secrets import Resealed, reseal
 from shared.database import Database, Store

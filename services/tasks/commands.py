@@ -16,17 +16,20 @@ NAME = "tasks"
 def main() -> None:
     """Does what the command line says."""
     arguments = _parser().parse_args()
-    with uncollected():
-        if arguments.command == "migrate":
-            # Alembic and SQLAlchemy take a second and 25 MiB: no serving process loads them.
-            from shared.migrations import upgrade  # noqa: PLC0415
-        else:
-            # And a step that only migrates loads no service.
-            from services.tasks.programs import perform  # noqa: PLC0415
     if arguments.command == "migrate":
-        upgrade(load_or_refuse(NAME, DatabaseSettings).database_url, MIGRATIONS)
-    else:
-        perform(NAME, arguments)
+        _migrate()
+        return
+    # Only here: a step that migrates needs nothing of the service.
+    with uncollected():
+        from services.tasks.programs import perform  # noqa: PLC0415
+    perform(NAME, arguments)
+
+
+def _migrate() -> None:
+    # Alembic and SQLAlchemy take a second and 25 MiB: no serving process loads them.
+    with uncollected():
+        from shared.migrations import upgrade  # noqa: PLC0415
+    upgrade(load_or_refuse(NAME, DatabaseSettings).database_url, MIGRATIONS)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,13 +12,14 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.tasks.account_feed import AccountFeed, Eraser
-from services.tasks.app import MIGRATE_COMMAND, MIGRATIONS, new_database
+from services.tasks.app import new_database
 from services.tasks.repository.answers import AnswerRepository
 from services.tasks.repository.backlog import BacklogRepository
 from services.tasks.repository.deliveries import DeliveryQueue
 from services.tasks.repository.erasure import ErasureRepository
 from services.tasks.repository.feed import FeedRepository
 from services.tasks.repository.trash import TrashRepository
+from services.tasks.revisions import MIGRATE_COMMAND, MIGRATIONS
 from services.tasks.settings import Settings
 from services.tasks.usecases.purges import (
     PURGE_BATCH,

@@ -8,20 +8,13 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from services.auth.audit.anchor import Anchor
 from services.auth.audit.chain import GENESIS, BadSeal, Seal, origin_hash, read_seal
 from services.auth.audit.event import AuditEvent, AuditRecord, ChainHead, StoredSeal
 from services.auth.repository import AuthRepository, AuthStore
 from services.auth.usecases.audit_chain import ChainBroken, check_links
 
 PAGE = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """What somebody noted elsewhere: the row `sequence` had this hash."""
-
-    sequence: int
-    hash: bytes
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import jwt
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.auth.audit.anchor import Anchor
 from services.auth.audit.chain import GENESIS, link_hash
 from services.auth.audit.event import AuditEvent
 from services.auth.audit.keeper import AuditKeeper
@@ -20,7 +21,7 @@ from services.auth.handlers import KEYS, STORE
 from services.auth.repository import AuthStore
 from services.auth.usecases.audit_chain import ChainBroken, link_some, seal
 from services.auth.usecases.audit_retention import erase_origins, purge_audit
-from services.auth.usecases.audit_verification import Anchor, Report, verify_audit
+from services.auth.usecases.audit_verification import Report, verify_audit
 from shared.clock import utc_now
 from tests.service.auth.conftest import Auth, Start
 from tests.service.auth.test_administration import ask, someone

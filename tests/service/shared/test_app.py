@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from services.auth.routes import endpoints as auth_endpoints
 from services.tasks.routes import ENDPOINTS as TASKS_ENDPOINTS
-from shared.app import API_VERSIONS, Service, create_app
+from shared.app import Service, create_app
 from shared.endpoints import Endpoint
 from shared.metrics import new_registry
 from shared.settings import ProcessSettings
+from shared.version import API_VERSIONS
 from tests.service.shared.conftest import Running
 from tests.service.shared.sample import ENDPOINTS
 

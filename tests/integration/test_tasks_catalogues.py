@@ -169,8 +169,10 @@ async def test_pages_are_of_one_state_while_others_write(
         """INSERT INTO changes SELECT owner_id, sequence + n, gen_random_uuid(), type, task_id, at,
             task, previous FROM changes, generate_series(1, 300) AS n WHERE sequence = (
                 SELECT max(sequence) FROM changes)""",
+        """INSERT INTO changes SELECT owner_id, sequence + 2, gen_random_uuid(), type, task_id, at,
+            task, previous FROM changes WHERE sequence = (SELECT max(sequence) FROM changes)""",
     ],
-    ids=["another", "not kept", "too long"],
+    ids=["another", "not kept", "too long", "gap"],
 )
 async def test_after_a_history_that_does_not_tell_the_database_is_asked(
     database: Database, other_history: str

@@ -10,7 +10,7 @@ from services.tasks.catalogue.catalogue import Catalogue
 from services.tasks.catalogue.words import Query
 from services.tasks.domain import BEST_FIRST, NEWEST_FIRST, SortKey
 from services.tasks.repository.catalogues import Catalogues
-from services.tasks.repository.feed import NEVER
+from services.tasks.repository.feed import NEVER, sequence_of
 from services.tasks.repository.keyset import order_by, total_order
 from services.tasks.repository.parts import Counted, fetch_part, select_part
 from services.tasks.repository.rows import COLUMNS
@@ -63,7 +63,7 @@ class CataloguedLists:
             if catalogue is None:
                 return None
             revision = catalogue.revision
-            if _sequence(seen) > _sequence(revision):
+            if sequence_of(seen) > sequence_of(revision):
                 # It is behind for certain, so no page of it need be fetched to see that.
                 seen = NEVER
                 if not await self._catalogues.move(self._connection, self._owner_id, catalogue):
@@ -117,7 +117,3 @@ class CataloguedLists:
         return await fetch_part(
             self._connection, _TOTAL.format(5), select, sort, values, found=_FOUND
         )
-
-
-def _sequence(revision: str) -> int:
-    return int(revision.partition(".")[0])

@@ -16,7 +16,7 @@ import structlog
 from services.tasks.catalogue.bits import gathered
 from services.tasks.catalogue.catalogue import MOMENTS, TITLE_BYTES, Catalogue, TaskState
 from services.tasks.repository.counts import LAST_CHANGE, SEARCHED
-from services.tasks.repository.feed import REVISION
+from services.tasks.repository.feed import REVISION, sequence_of
 from services.tasks.repository.searches import Searches
 from shared.database import Connection, Store
 from shared.errors import ServiceUnavailable
@@ -78,15 +78,14 @@ _STANDS = f"""
 _SEARCHED = SEARCHED.format(title="(after).title", description="(after).description")
 # Nothing when the feed has another history, or a part that is not kept any more.
 _SINCE = f"""
-    SELECT feed.revision, last.id, changed.id, changed.type <> 'task.deleted', (after).title,
-        (after).completed, (after).priority, (after).due_date, (after).created_at,
-        (after).updated_at, (after).labels, tsvector_to_array({_SEARCHED})
-    FROM (SELECT sequence, {REVISION} AS revision FROM feeds WHERE owner_id = $1) AS feed
-    JOIN changes AS last ON last.owner_id = $1 AND last.sequence = feed.sequence
+    SELECT feed.revision, ({LAST_CHANGE}), changed.id, changed.type <> 'task.deleted',
+        (after).title, (after).completed, (after).priority, (after).due_date,
+        (after).created_at, (after).updated_at, (after).labels, tsvector_to_array({_SEARCHED})
+    FROM (SELECT {REVISION} AS revision FROM feeds WHERE owner_id = $1) AS feed
     LEFT JOIN LATERAL (
         SELECT sequence, type, task_id AS id, json_populate_record(NULL::tasks, task) AS after
         FROM changes WHERE owner_id = $1 AND sequence > $2 ORDER BY sequence
-        LIMIT {_MOST_CHANGES} + 1
+        LIMIT {_MOST_CHANGES}
     ) AS changed ON true
     WHERE EXISTS (
         SELECT 1 FROM changes WHERE owner_id = $1 AND sequence = $2 AND id = $3
@@ -128,16 +127,17 @@ class CatalogueReader:
         before, change_id = catalogue.revision, catalogue.change_id
         if change_id is None or not before:
             return False
-        sequence = int(before.partition(".")[0])
+        sequence = sequence_of(before)
         rows = await self._connection.fetch(_SINCE, owner_id, sequence, change_id)
         if catalogue.revision != before:
             # Somebody else has moved it meanwhile.
             return True
-        if not rows or len(rows) > _MOST_CHANGES:
+        if not rows or rows[0][2] is None:
+            # Another revision without a change tells that something else has happened.
+            return bool(rows and rows[0][0] == before)
+        if len(rows) != sequence_of(rows[0][0]) - sequence:
+            # They are too many, or one of them is not kept any more.
             return False
-        if rows[0][2] is None:
-            # Nothing has; another revision without a change tells that something else has.
-            return bool(rows[0][0] == before)
         catalogue.revision = ""
         for at, row in enumerate(rows, 1):
             catalogue.change(TaskState(*row[2:]))

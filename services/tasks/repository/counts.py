@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from services.tasks.repository.feed import sequence_of
+
 # Of so many changes a count is moved; with more it is quicker to count again.
 _MOST_CHANGES = 200
 # A common word is looked for as a rare one so seldom, in case that it has become one.
@@ -24,8 +26,12 @@ TOLD = frozenset(
     }
 )  # fmt: skip
 
-# The change that an owner's feed ends with, in the snapshot of the statement.
-LAST_CHANGE = "SELECT id FROM changes JOIN feeds USING (owner_id, sequence) WHERE owner_id = $1"
+# The change that an owner's feed ends with, in the snapshot of the statement. Not as a join: a plan
+# made while there were few changes would read all of his to find the one.
+LAST_CHANGE = """
+    SELECT id FROM changes
+    WHERE owner_id = $1 AND sequence = (SELECT sequence FROM feeds WHERE owner_id = $1)
+"""
 # What `tasks.search` is made of; a test holds the two equal.
 SEARCHED = r"""
     setweight(to_tsvector('simple', translate({title}, '/.:@_=<>&', '         ')), 'A') ||
@@ -101,7 +107,7 @@ class Counts:
         if change_id is None:
             self._found.pop(key, None)
             return
-        self._found[key] = Kept(total, int(revision.partition(".")[0]), change_id)
+        self._found[key] = Kept(total, sequence_of(revision), change_id)
         self._found.move_to_end(key)
         if len(self._found) > self._size:
             self._found.popitem(last=False)

@@ -55,6 +55,11 @@ _PURGE = """
 """
 
 
+def sequence_of(revision: str) -> int:
+    """How many changes of an owner there were at a revision."""
+    return int(revision.partition(".")[0])
+
+
 class RecordedChange(NamedTuple):
     """A change as it stands in the feed; `task` is JSON text."""
 

@@ -40,7 +40,7 @@ _FEW = 1_000
 # A walk by relevance goes on by it, should there have come more than a few meanwhile.
 _MANY = 1_000_000
 # What comes so soon in a list of all tasks costs the database one short look.
-_NEAR = 200
+_NEAR = 1_000
 FILTERS = frozenset(_CONDITIONS)
 # The filters whose counts are kept, as conditions on the tallies.
 _TALLIED = {

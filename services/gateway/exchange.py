@@ -61,7 +61,7 @@ class Family:
 
 
 class Repeat:
-    """Stands for all requests of one connection with the very same head.
+    """Stands for all requests with the very same head, but for the length of a body.
 
     The policy keeps here what it has come to know of one, for the next; the data plane keeps few.
     """

@@ -73,7 +73,7 @@ def _read(config: Config, method: str, target: str, headers: list[str]) -> Excha
         lines.append("Host: localhost")
     try:
         data = "\r\n".join([*lines, "", ""]).encode("latin-1")
-        head = HeadReader(config.server).read(data, NO_FIELDS, {})
+        head = HeadReader(config.server).read(data, NO_FIELDS)
     except BadHead as bad:
         raise bad.error from None
     except UnicodeEncodeError:

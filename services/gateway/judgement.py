@@ -2,8 +2,8 @@
 
 A client sends the same request again and again. What the stages before the limits make of it
 follows from its head, the peer, the rules in force, the time and what has been revoked: while the
-last three leave it as it was, the same head means the same. So a repetition on the same connection
-is known by all of its head.
+last three leave it as it was, the same head from the same peer means the same. So a repetition is
+known by all of its head.
 
 A client also asks for one thing after the other with the same header lines. Of what the stages
 make of a GET, only the target and the limits come from where the path ends: the rest follows from

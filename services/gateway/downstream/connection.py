@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from services.gateway.downstream.departure import Departure, reset_when_closed
 from services.gateway.downstream.grammar import hopeless
-from services.gateway.downstream.head import NO_FIELDS, BadHead, Heads, RequestHead, made_out
+from services.gateway.downstream.head import NO_FIELDS, BadHead, RequestHead, made_out
 from services.gateway.downstream.pace import NEVER, WriteWatch, next_deadline
 from services.gateway.downstream.turn import Turn
 from shared.errors import ApiError, RequestTimeout, ServiceUnavailable
@@ -33,7 +33,6 @@ class ClientConnection(asyncio.Protocol):
         "_buffer",
         "_fields",
         "_half_closed",
-        "_heads",
         "_reading",
         "_state",
         "_transport",
@@ -54,7 +53,6 @@ class ClientConnection(asyncio.Protocol):
         self.turn: Turn | None = None
         self._buffer = b""
         self._fields = NO_FIELDS  # of the last request
-        self._heads: Heads = {}
         self._advancing = False
         self._reading = True
         self._half_closed: Departure | None = None  # once the client has closed its side
@@ -272,7 +270,7 @@ class ClientConnection(asyncio.Protocol):
     def _take_head(self) -> bool:
         """Begins the next turn, if its head is there; says whether it did."""
         data = self._buffer
-        again = self.server.heads.again(data, self._fields, self._heads)
+        again = self.server.heads.again(data, self._fields)
         if again is not None:
             self._buffer = b""
             self._begin_turn(again).start()
@@ -287,7 +285,7 @@ class ClientConnection(asyncio.Protocol):
             return False
         head, self._buffer = data[:end], data[end:]
         try:
-            request = self.server.heads.read(head, self._fields, self._heads)
+            request = self.server.heads.read(head, self._fields)
         except BadHead as bad:
             self._refuse(bad.error, bad)
             return False

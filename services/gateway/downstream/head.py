@@ -21,7 +21,8 @@ class Fields:
     `block` is how they came, and b"" where they say something of the message itself. The length of
     a body is the one thing that they may say: then `block` goes as far as its digits, `rest` comes
     after these, and they themselves are in no header here, so that they hold for any length.
-    `reader` is who has read them. `family` is None until they come again.
+    `reader` is who has read them. `family` is None until they come again; from then on `heads` has
+    some that came with them, by their request line.
     """
 
     headers: Headers
@@ -30,11 +31,10 @@ class Fields:
     rest: bytes = b""
     reader: HeadReader | None = field(default=None, compare=False)
     family: Family | None = field(default=None, compare=False)
+    heads: dict[bytes, RequestHead] = field(default_factory=dict, compare=False, repr=False)
 
 
 NO_FIELDS = Fields([], {})
-# What a connection has sent with the same header lines, by the request line.
-Heads = dict[bytes, "RequestHead"]
 
 
 @dataclass(slots=True)

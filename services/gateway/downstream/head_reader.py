@@ -17,7 +17,6 @@ from services.gateway.downstream.head import (
     NO_FIELDS,
     BadHead,
     Fields,
-    Heads,
     RequestHead,
     made_out,
 )
@@ -29,24 +28,21 @@ from shared.errors import ApiError, BadRequest, HeadersTooLarge, MethodNotAllowe
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _COMMON_METHODS = frozenset(method.encode() for method in METHODS)
 _REFUSED_METHODS = frozenset({b"TRACE", b"CONNECT"})
-# Of the heads that a connection has sent with the same fields so many are known, if their request
-# lines are not longer than so many bytes.
+# Of the heads with the same fields so many are known, if their request lines are not longer than so
+# many bytes.
 _KNOWN_LINES = 8
 _KNOWN_LINE = 256
 # Of all connections together so many blocks of header lines are known, of at most so many bytes.
 _KNOWN_BLOCKS = 1_024
 _KNOWN_BLOCK = 2_048
-# And so many whole heads, with one of these blocks and a request line that is not longer either.
-_KNOWN_HEADS = 2_048
 _METHOD = re.compile(rb"[A-Z][A-Z\-]*")
 # How clients spell it; other spellings are read as well, and not remembered.
-_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,18})\r\n")
+_LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 _MOST_DIGITS = 18
 _COUNTED = {b"host", b"content-length"}
 
 
 K = TypeVar("K")
-V = TypeVar("V")
 
 
 class HeadReader:
@@ -64,66 +60,64 @@ class HeadReader:
         self._blocks: dict[bytes, Fields] = {}  # the longest known first
         # The same for those with the length of a body, by what comes before and after its digits.
         self._counted_blocks: dict[tuple[bytes, bytes], Fields] = {}
-        self._whole: dict[bytes, RequestHead] = {}  # those that came among others on a connection
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """llhttp's callback. It strips white space before a value, but none after it."""
         self._headers.append((name.lower(), value.rstrip(b" \t")))
 
-    def read(self, head: bytes, known: Fields, heads: Heads) -> RequestHead:
+    def read(self, head: bytes, known: Fields) -> RequestHead:
         """The request whose head, empty line included, is `head`. Raises BadHead.
 
-        `known` are the fields of the request before it on the same connection, and `heads` those
-        that came with them.
+        `known` are the fields of the request before it on the same connection.
         """
         end = head.find(b"\r\n")
         if known.rest and known.reader is self:
             length = _length_in(head, end, known)
             if length is not None:
-                return self._counted(head, end, length, known, heads)
+                return self._counted(head, end, length, known)
         block = head[end:]
         if block != known.block or known.reader is not self:
-            heads.clear()
+            # Another user's, say, on a connection that a proxy before us shares out among them.
             known = self._blocks.get(block, NO_FIELDS)
-            if known is NO_FIELDS and (digits := _LENGTH.search(block)) is not None:
-                parts = block[: digits.start(1)], block[digits.end(1) :]
-                known = self._counted_blocks.get(parts, NO_FIELDS)
+            if known is NO_FIELDS and (digits := _length_of(block)) is not None:
+                begin, stop = digits
+                known = self._counted_blocks.get((block[:begin], block[stop:]), NO_FIELDS)
                 if known is not NO_FIELDS:
-                    return self._counted(head, end, int(digits[1]), known, heads)
+                    return self._counted(head, end, int(block[begin:stop]), known)
+        line = head[:end]
+        found = known.heads.get(line)
+        if found is not None:
+            return _repeated(found)
         result = self._read(head, end, block, known)
         if result.fields is known:
-            self._keep(head[:end], result, heads)
-            if end <= _KNOWN_LINE and len(block) <= _KNOWN_BLOCK:
-                _put(self._whole, head, result, _KNOWN_HEADS)
+            self._keep(line, result)
         return result
 
-    def _counted(
-        self, head: bytes, end: int, length: int, known: Fields, heads: Heads
-    ) -> RequestHead:
+    def _counted(self, head: bytes, end: int, length: int, known: Fields) -> RequestHead:
         """The head with the fields `known`, but for the length of its body."""
-        found = heads.get(head[:end])
+        line = head[:end]
+        found = known.heads.get(line)
         if found is None:
             found = self._read(head, end, head[end:], known)
             found.content_length = length
             if found.fields is known:
-                self._keep(head[:end], found, heads)
+                self._keep(line, found)
             return found
         repeat = _repeated(found).repeat
         return RequestHead(
             found.method, found.path, found.query, known, content_length=length, repeat=repeat
         )
 
-    def again(self, data: bytes, known: Fields, heads: Heads) -> RequestHead | None:
-        """The head that all of `data` is, if its header lines are those of the request before it,
+    def again(self, data: bytes, known: Fields) -> RequestHead | None:
+        """The head that all of `data` is, if its header lines are those of the request before it.
 
-        or if all of it has come before. None as well for a request line that needs a closer look.
+        None as well for a request line that needs a closer look.
         """
         block = known.block
         if not block or known.rest or known.reader is not self or not data.endswith(block):
-            # Another user's, say, on a connection that a proxy before us shares out among them.
-            return self._seen(data, heads) if len(data) <= _KNOWN_LINE + _KNOWN_BLOCK else None
+            return None
         line = data[: -len(block)]
-        found = heads.get(line)
+        found = known.heads.get(line)
         if found is not None:
             return _repeated(found)
         match = LINE.fullmatch(line)
@@ -136,23 +130,17 @@ class HeadReader:
         result = RequestHead(
             str(method, "ascii"), str(path, "ascii"), str(query, "ascii") if query else "", known
         )
-        self._keep(line, result, heads)
+        self._keep(line, result)
         return result
 
-    def _seen(self, data: bytes, heads: Heads) -> RequestHead | None:
-        found = self._whole.get(data)
-        if found is not None:
-            heads.clear()
-            return _repeated(found)
-        return None
-
-    def _keep(self, line: bytes, head: RequestHead, heads: Heads) -> None:
-        if head.fields.family is None:
-            head.fields.family = Family()
+    def _keep(self, line: bytes, head: RequestHead) -> None:
+        fields = head.fields
+        if fields.family is None:
+            fields.family = Family()
         if len(line) <= _KNOWN_LINE:
-            if len(heads) >= _KNOWN_LINES:
-                heads.clear()
-            heads[line] = head
+            if len(fields.heads) >= _KNOWN_LINES:
+                fields.heads.clear()
+            fields.heads[line] = head
 
     def _read(self, head: bytes, end: int, block: bytes, known: Fields) -> RequestHead:
         line = LINE.fullmatch(head, 0, end)
@@ -203,7 +191,7 @@ class HeadReader:
             # It says nothing of how it goes on: no body, and the connection stays.
             fields.block, fields.reader = block, self
             if len(block) <= _KNOWN_BLOCK:
-                _put(self._blocks, block, fields, _KNOWN_BLOCKS)
+                _put(self._blocks, block, fields)
         return fields
 
     def _judge(
@@ -229,22 +217,23 @@ class HeadReader:
 
     def _leave_length_out(self, fields: Fields, block: bytes) -> None:
         """Makes `fields`, which say nothing of the message but its length, hold for any length."""
-        length = _LENGTH.search(block)
+        length = _length_of(block)
         if length is None:
             return
+        begin, stop = length
         fields.headers = [field for field in fields.headers if field[0] != b"content-length"]
         del fields.first[b"content-length"]
-        fields.block, fields.rest = block[: length.start(1)], block[length.end(1) :]
+        fields.block, fields.rest = block[:begin], block[stop:]
         fields.reader = self
         if len(block) <= _KNOWN_BLOCK:
-            _put(self._counted_blocks, (fields.block, fields.rest), fields, _KNOWN_BLOCKS)
+            _put(self._counted_blocks, (fields.block, fields.rest), fields)
 
 
-def _put(known: dict[K, V], key: K, value: V, most: int) -> None:
-    """Remembers `value`; what has been known for longest makes room."""
-    if len(known) >= most:
+def _put(known: dict[K, Fields], key: K, fields: Fields) -> None:
+    """Remembers `fields`; those that have been known for longest make room."""
+    if len(known) >= _KNOWN_BLOCKS:
         del known[next(iter(known))]
-    known[key] = value
+    known[key] = fields
 
 
 def _repeated(head: RequestHead) -> RequestHead:
@@ -252,6 +241,18 @@ def _repeated(head: RequestHead) -> RequestHead:
     if head.repeat is None:
         head.repeat = Repeat()
     return head
+
+
+def _length_of(block: bytes) -> tuple[int, int] | None:
+    """Where the digits of the first length in these header lines begin and end, if it has some."""
+    for name in _LENGTHS:
+        at = block.find(name)
+        if at >= 0:
+            begin = at + len(name)
+            end = block.find(b"\r\n", begin)
+            digits = block[begin:end]
+            return (begin, end) if digits.isdigit() and len(digits) <= _MOST_DIGITS else None
+    return None
 
 
 def _length_in(head: bytes, end: int, known: Fields) -> int | None:

@@ -17,7 +17,7 @@ from services.gateway.cache.stage import CacheStage
 from services.gateway.clients import Clients
 from services.gateway.config_file import SHIPPED, read_config
 from services.gateway.csrf import CsrfStage
-from services.gateway.downstream.head import NO_FIELDS, Fields, Heads
+from services.gateway.downstream.head import NO_FIELDS, Fields
 from services.gateway.downstream.head_reader import HeadReader
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.exchange import Answer, Decision, Exchange, Forward
@@ -45,14 +45,13 @@ class Connection:
         self.peer = peer
         self.reader = HeadReader(ServerLimits())
         self.fields: Fields = NO_FIELDS
-        self.heads: Heads = {}
 
     def take(self, path: str = "/api/v2/tasks", method: str = "GET", **more: str) -> Exchange:
         fields = {"Host": "a", "Authorization": f"Bearer {TOKEN}", **more}
         lines = [f"{method} {path} HTTP/1.1", *(f"{n}: {v}" for n, v in fields.items())]
         data = "\r\n".join([*lines, "", ""]).encode()
-        again = self.reader.again(data, self.fields, self.heads)
-        head = again or self.reader.read(data, self.fields, self.heads)
+        again = self.reader.again(data, self.fields)
+        head = again or self.reader.read(data, self.fields)
         self.fields = head.fields
         return head.exchange(self.peer)
 
@@ -180,7 +179,7 @@ async def test_another_address_is_judged_by_itself(gateway: Gateway) -> None:
 
 
 async def test_the_same_head_from_another_address_is_judged_by_itself(gateway: Gateway) -> None:
-    """All connections share what is known of a head that comes among others."""
+    """All connections share what is known of a head, but who sends it is not in it."""
     ours, theirs = Connection(), Connection(peer="192.0.2.9")
     theirs.reader = ours.reader
     for connection in (ours, theirs, ours, theirs):
@@ -393,8 +392,8 @@ def test_a_client_cannot_make_a_connection_remember_ever_more() -> None:
     for number in range(1_000):
         connection.take(f"/api/v2/tasks/{number}")
         connection.take("/api/v2/tasks?" + "x" * number)
-    assert len(connection.heads) <= 8
-    assert max(map(len, connection.heads)) <= 256
+    assert 0 < len(connection.fields.heads) <= 8
+    assert max(map(len, connection.fields.heads)) <= 256
 
 
 def test_what_another_reader_has_read_is_read_again() -> None:

@@ -21,8 +21,7 @@ class Fields:
     `block` is how they came, and b"" where they say something of the message itself. The length of
     a body is the one thing that they may say: then `block` goes as far as its digits, `rest` comes
     after these, and they themselves are in no header here, so that they hold for any length.
-    `reader` is who has read them. `family` is None until they come again; from then on `heads` has
-    some that came with them, by their request line.
+    `reader` is who has read them. `family` is None until they come again.
     """
 
     headers: Headers
@@ -31,7 +30,6 @@ class Fields:
     rest: bytes = b""
     reader: HeadReader | None = field(default=None, compare=False)
     family: Family | None = field(default=None, compare=False)
-    heads: dict[bytes, RequestHead] = field(default_factory=dict, compare=False, repr=False)
 
 
 NO_FIELDS = Fields([], {})

@@ -28,11 +28,11 @@ from shared.errors import ApiError, BadRequest, HeadersTooLarge, MethodNotAllowe
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _COMMON_METHODS = frozenset(method.encode() for method in METHODS)
 _REFUSED_METHODS = frozenset({b"TRACE", b"CONNECT"})
-# Of the heads with the same fields so many are known, if their request lines are not longer than so
+# Of all connections together so many heads are known, if their request lines are not longer than so
 # many bytes.
-_KNOWN_LINES = 8
+_KNOWN_HEADS = 4_096
 _KNOWN_LINE = 256
-# Of all connections together so many blocks of header lines are known, of at most so many bytes.
+# And so many blocks of header lines, of at most so many bytes.
 _KNOWN_BLOCKS = 1_024
 _KNOWN_BLOCK = 2_048
 _METHOD = re.compile(rb"[A-Z][A-Z\-]*")
@@ -43,6 +43,7 @@ _COUNTED = {b"host", b"content-length"}
 
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 
 class HeadReader:
@@ -60,6 +61,8 @@ class HeadReader:
         self._blocks: dict[bytes, Fields] = {}  # the longest known first
         # The same for those with the length of a body, by what comes before and after its digits.
         self._counted_blocks: dict[tuple[bytes, bytes], Fields] = {}
+        # By the request line and what the fields are known by.
+        self._heads: dict[tuple[bytes, bytes, bytes], RequestHead] = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """llhttp's callback. It strips white space before a value, but none after it."""
@@ -85,7 +88,7 @@ class HeadReader:
                 if known is not NO_FIELDS:
                     return self._counted(head, end, int(block[begin:stop]), known)
         line = head[:end]
-        found = known.heads.get(line)
+        found = self._heads.get((line, known.block, known.rest))
         if found is not None:
             return _repeated(found)
         result = self._read(head, end, block, known)
@@ -96,7 +99,7 @@ class HeadReader:
     def _counted(self, head: bytes, end: int, length: int, known: Fields) -> RequestHead:
         """The head with the fields `known`, but for the length of its body."""
         line = head[:end]
-        found = known.heads.get(line)
+        found = self._heads.get((line, known.block, known.rest))
         if found is None:
             found = self._read(head, end, head[end:], known)
             found.content_length = length
@@ -117,7 +120,7 @@ class HeadReader:
         if not block or known.rest or known.reader is not self or not data.endswith(block):
             return None
         line = data[: -len(block)]
-        found = known.heads.get(line)
+        found = self._heads.get((line, block, b""))
         if found is not None:
             return _repeated(found)
         match = LINE.fullmatch(line)
@@ -138,9 +141,7 @@ class HeadReader:
         if fields.family is None:
             fields.family = Family()
         if len(line) <= _KNOWN_LINE:
-            if len(fields.heads) >= _KNOWN_LINES:
-                fields.heads.clear()
-            fields.heads[line] = head
+            _put(self._heads, (line, fields.block, fields.rest), head, _KNOWN_HEADS)
 
     def _read(self, head: bytes, end: int, block: bytes, known: Fields) -> RequestHead:
         line = LINE.fullmatch(head, 0, end)
@@ -191,7 +192,7 @@ class HeadReader:
             # It says nothing of how it goes on: no body, and the connection stays.
             fields.block, fields.reader = block, self
             if len(block) <= _KNOWN_BLOCK:
-                _put(self._blocks, block, fields)
+                _put(self._blocks, block, fields, _KNOWN_BLOCKS)
         return fields
 
     def _judge(
@@ -226,14 +227,14 @@ class HeadReader:
         fields.block, fields.rest = block[:begin], block[stop:]
         fields.reader = self
         if len(block) <= _KNOWN_BLOCK:
-            _put(self._counted_blocks, (fields.block, fields.rest), fields)
+            _put(self._counted_blocks, (fields.block, fields.rest), fields, _KNOWN_BLOCKS)
 
 
-def _put(known: dict[K, Fields], key: K, fields: Fields) -> None:
-    """Remembers `fields`; those that have been known for longest make room."""
-    if len(known) >= _KNOWN_BLOCKS:
+def _put(known: dict[K, V], key: K, value: V, most: int) -> None:
+    """Remembers `value`; what has been known for longest makes room."""
+    if len(known) >= most:
         del known[next(iter(known))]
-    known[key] = fields
+    known[key] = value
 
 
 def _repeated(head: RequestHead) -> RequestHead:

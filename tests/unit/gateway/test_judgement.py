@@ -387,15 +387,6 @@ async def test_repetitions_are_counted_like_the_first(
     assert (hits, misses) == (3, 1)
 
 
-def test_a_client_cannot_make_a_connection_remember_ever_more() -> None:
-    connection = Connection()
-    for number in range(1_000):
-        connection.take(f"/api/v2/tasks/{number}")
-        connection.take("/api/v2/tasks?" + "x" * number)
-    assert 0 < len(connection.fields.heads) <= 8
-    assert max(map(len, connection.fields.heads)) <= 256
-
-
 def test_what_another_reader_has_read_is_read_again() -> None:
     connection = Connection()
     for _ in range(3):

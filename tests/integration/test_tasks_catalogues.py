@@ -20,6 +20,7 @@ from services.tasks.repository import lists as lists_module
 from services.tasks.repository.catalogues import CatalogueReader, Catalogues
 from services.tasks.repository.counts import Counts
 from services.tasks.repository.erasure import ErasureRepository
+from services.tasks.repository.feed import FeedRepository, sequence_of
 from services.tasks.repository.imports import ImportRepository
 from services.tasks.repository.lists import TaskLists
 from services.tasks.repository.parts import Counted
@@ -175,8 +176,9 @@ async def test_pages_are_of_one_state_while_others_write(
     ids=["another", "not kept", "too long", "gap"],
 )
 async def test_after_a_history_that_does_not_tell_the_database_is_asked(
-    database: Database, other_history: str
+    database: Database, monkeypatch: pytest.MonkeyPatch, other_history: str
 ) -> None:
+    monkeypatch.setattr(catalogues_module, "_MOST_CHANGES", 200)
     catalogues = new_catalogues(database)
     async with database.connection() as connection:
         writer = Writer(connection, 5)
@@ -192,6 +194,35 @@ async def test_after_a_history_that_does_not_tell_the_database_is_asked(
         await compare(connection, catalogues, 2)
         assert catalogues.get(OWNER) is None
     await catalogues.close()
+
+
+async def test_one_that_is_far_behind_is_moved_by_several_requests(database: Database) -> None:
+    catalogues = new_catalogues(database)
+    async with database.connection() as connection:
+        writer = Writer(connection, 12)
+        for _ in range(10):
+            await writer.write()
+        await make(catalogues)
+        made = catalogues.get(OWNER)
+        assert made is not None
+        while sequence_of(await revision(connection)) - sequence_of(made.revision) < 400:
+            await writer.write()
+        lists = TaskLists(connection, Counts(), catalogues)
+        for number in range(3):
+            assert made.behind == (number > 0)
+            page = await lists.page(OWNER, {"completed": True}, NEWEST_FIRST, offset=0, limit=3)
+            told = await TaskLists(connection, Counts()).page(
+                OWNER, {"completed": True}, NEWEST_FIRST, offset=0, limit=3
+            )
+            assert (page.tasks, page.total) == (told.tasks, told.total)
+        await compare(connection, catalogues, 12)
+        assert catalogues.get(OWNER) is made
+        assert made.revision == await revision(connection)
+    await catalogues.close()
+
+
+async def revision(connection: Any) -> str:
+    return (await FeedRepository(connection).revisions([OWNER]))[OWNER]
 
 
 async def test_an_owner_without_changes_that_are_kept_has_a_catalogue(database: Database) -> None:

@@ -62,7 +62,8 @@ class Catalogue:
     """Places in the order of the tasks' ids, and the places that have what is asked for.
 
     `labels` and `words` are those that many tasks have. What is asked about others is not known
-    here. `revision` is the feed's; without one it is on the way from one to the next.
+    here. `revision` is the feed's; without one it is on the way from one to the next. One that is
+    `behind` is of no revision that anybody can meet.
     """
 
     def __init__(self, ids: bytes, prefix: bytes) -> None:
@@ -75,6 +76,7 @@ class Catalogue:
         self.labels: dict[str, int] = {}
         self.words: dict[str, int] = {}
         self.revision = ""
+        self.behind = False
         self.change_id: UUID | None = None
         self.changes = 0  # taken in since it was made
 

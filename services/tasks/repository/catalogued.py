@@ -63,8 +63,8 @@ class CataloguedLists:
             if catalogue is None:
                 return None
             revision = catalogue.revision
-            if sequence_of(seen) > sequence_of(revision):
-                # It is behind for certain, so no page of it need be fetched to see that.
+            if catalogue.behind or sequence_of(seen) > sequence_of(revision):
+                # No page of it need be fetched to see that it is not the right one.
                 seen = NEVER
                 if not await self._catalogues.move(self._connection, self._owner_id, catalogue):
                     return None

@@ -29,7 +29,9 @@ SMALLEST = 5_000
 LARGEST = 300_000
 _MOST_TASKS = LARGEST
 # A catalogue that is further behind is made anew.
-_MOST_CHANGES = 200
+_MOST_CHANGES = 2_000
+# So many changes are read and taken in at once: a request waits for some, and not for all.
+_STRIDE = 50
 # So many are taken in before others have a turn.
 _TURN = 5
 # Labels and words that fewer of a hundred tasks have are found by an index.
@@ -78,14 +80,14 @@ _STANDS = f"""
 _SEARCHED = SEARCHED.format(title="(after).title", description="(after).description")
 # Nothing when the feed has another history, or a part that is not kept any more.
 _SINCE = f"""
-    SELECT feed.revision, ({LAST_CHANGE}), changed.id, changed.type <> 'task.deleted',
+    SELECT feed.revision, sequence, change_id, changed.id, changed.type <> 'task.deleted',
         (after).title, (after).completed, (after).priority, (after).due_date,
         (after).created_at, (after).updated_at, (after).labels, tsvector_to_array({_SEARCHED})
     FROM (SELECT {REVISION} AS revision FROM feeds WHERE owner_id = $1) AS feed
     LEFT JOIN LATERAL (
-        SELECT sequence, type, task_id AS id, json_populate_record(NULL::tasks, task) AS after
-        FROM changes WHERE owner_id = $1 AND sequence > $2 ORDER BY sequence
-        LIMIT {_MOST_CHANGES}
+        SELECT sequence, id AS change_id, type, task_id AS id,
+            json_populate_record(NULL::tasks, task) AS after
+        FROM changes WHERE owner_id = $1 AND sequence > $2 ORDER BY sequence LIMIT {_STRIDE}
     ) AS changed ON true
     WHERE EXISTS (
         SELECT 1 FROM changes WHERE owner_id = $1 AND sequence = $2 AND id = $3
@@ -123,7 +125,7 @@ class CatalogueReader:
         return made
 
     async def move(self, owner_id: UUID, catalogue: Catalogue) -> bool:
-        """Takes in what has changed since; False when that cannot be told."""
+        """Takes in what has changed since, or a part of it; False when that cannot be told."""
         before, change_id = catalogue.revision, catalogue.change_id
         if change_id is None or not before:
             return False
@@ -132,18 +134,22 @@ class CatalogueReader:
         if catalogue.revision != before:
             # Somebody else has moved it meanwhile.
             return True
-        if not rows or rows[0][2] is None:
+        if not rows or rows[-1][1] is None:
             # Another revision without a change tells that something else has happened.
             return bool(rows and rows[0][0] == before)
-        if len(rows) != sequence_of(rows[0][0]) - sequence:
-            # They are too many, or one of them is not kept any more.
+        revision, reached, reached_id = rows[-1][:3]
+        behind = sequence_of(revision) - reached
+        if len(rows) != reached - sequence or not 0 <= behind <= _MOST_CHANGES:
+            # One of them is not kept any more, or they are too many.
             return False
         catalogue.revision = ""
         for at, row in enumerate(rows, 1):
-            catalogue.change(TaskState(*row[2:]))
+            catalogue.change(TaskState(*row[3:]))
             if at % _TURN == 0:
                 await asyncio.sleep(0)
-        catalogue.revision, catalogue.change_id = rows[-1][:2]
+        catalogue.behind = behind > 0
+        catalogue.revision = f"{reached}.behind" if behind else revision
+        catalogue.change_id = reached_id
         return True
 
     async def _common(

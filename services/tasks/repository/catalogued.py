@@ -63,15 +63,15 @@ class CataloguedLists:
             if catalogue is None:
                 return None
             revision = catalogue.revision
+            group = self._group(catalogue, filters, query)
+            if group is None:
+                return None
             if catalogue.behind or sequence_of(seen) > sequence_of(revision):
                 # No page of it need be fetched to see that it is not the right one.
                 seen = NEVER
                 if not await self._catalogues.move(self._connection, self._owner_id, catalogue):
                     return None
                 continue
-            group = self._group(catalogue, filters, query)
-            if group is None:
-                return None
             order = NEWEST_FIRST if sort == BEST_FIRST else sort
             page = await self._page(catalogue, group, order, where, offset, limit)
             if page.revision == revision:

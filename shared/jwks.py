@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from shared.errors import ServiceUnavailable
 from shared.identity import ALGORITHM
+from shared.outage import Outage
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,6 @@ MAX_KEY_SET_BYTES = 65_536
 MAX_KEYS = 32
 # A key that leaks is refused everywhere this long after it was withdrawn.
 REFRESH_SECONDS = 10.0
-FAILURES_AT_START = 20
 
 
 class JwksCache:
@@ -53,7 +53,7 @@ class JwksCache:
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
         self._inflight: asyncio.Task[None] | None = None
-        self._failures = 0
+        self._outage = Outage(now)
 
     @property
     def age_seconds(self) -> float | None:
@@ -116,13 +116,11 @@ class JwksCache:
         try:
             keys = parse_key_set(await self._fetch())
         except (OSError, ClientError, TimeoutError, ValueError) as error:
-            self._failures += 1
-            # A service that starts before auth waits for it a moment: that is no warning yet.
-            severe = bool(self._keys) or self._failures > FAILURES_AT_START
-            tell = log.warning if severe else log.info
-            tell("jwks_fetch_failed", error=str(error), known_keys=len(self._keys))
+            self._outage.failed(
+                log, "jwks_fetch_failed", error=str(error), known_keys=len(self._keys)
+            )
             return
-        self._failures = 0
+        self._outage.is_over()
         known, self._keys = self._keys, keys
         self._fetched_at = self._now()
         if known.keys() - keys.keys():

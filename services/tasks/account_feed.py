@@ -17,6 +17,7 @@ from services.tasks.usecases.erasure import Erasures, erase_some, position, take
 from shared.auth_internal import AuthAway, AuthInternal
 from shared.clock import utc_now
 from shared.errors import ServiceUnavailable
+from shared.outage import Outage
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +26,6 @@ PATH = "/internal/deletions"
 WAIT_SECONDS = 20
 ANSWER_SECONDS = 5.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-# A worker that starts before auth waits for it so long: that is no warning yet.
-START_SECONDS = 10.0
 # Many calls have failed in a row by then.
 STALE_SECONDS = 300.0
 LOOK_SECONDS = 1.0
@@ -48,7 +47,6 @@ class AccountFeed:
         self._credential = settings.service_credential
         self._erasures = erasures
         self._heard_at = time.monotonic()
-        self._heard = False
         self._told = Counter(
             "deleted_accounts_total", "Deleted accounts that auth told of", registry=registry
         )
@@ -72,7 +70,7 @@ class AccountFeed:
         if not self._credential:
             log.info("account_feed_not_followed", reason="SERVICE_CREDENTIAL is not set")
             await asyncio.Event().wait()
-        pause = SHORTEST_PAUSE
+        pause, outage = SHORTEST_PAUSE, Outage()
         async with ClientSession() as session:
             auth = AuthInternal(session, lambda: (self._url,), self._credential)
             while True:
@@ -80,12 +78,11 @@ class AccountFeed:
                     await self._turn_page(auth)
                 except (AuthAway, ServiceUnavailable) as error:
                     self._failures.inc()
-                    starts = not self._heard and self._age() < START_SECONDS
-                    tell = log.info if starts else log.warning
-                    tell("account_feed_failed", error=str(error))
+                    outage.failed(log, "account_feed_failed", error=str(error))
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
                 else:
+                    outage.is_over()
                     pause = SHORTEST_PAUSE
 
     async def _turn_page(self, auth: AuthInternal) -> None:
@@ -102,7 +99,6 @@ class AccountFeed:
             await take_over(self._erasures, owners, following, utc_now())
             self._told.inc(len(owners))
         self._heard_at = time.monotonic()
-        self._heard = True
 
     def _age(self) -> float:
         return time.monotonic() - self._heard_at if self._credential else 0.0

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.gateway.identity.revoked import Revocation, Revoked
 from shared.auth_internal import AuthAway, AuthInternal
+from shared.outage import Outage
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +23,6 @@ PATH = "/internal/revocations"
 WAIT_SECONDS = 5
 ANSWER_SECONDS = 2.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
-# A gateway that starts before auth waits for it so long: that is no warning yet.
-START_SECONDS = 10.0
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0)
 
 
@@ -63,18 +62,17 @@ class RevocationFeed:
     async def follow(self) -> None:
         """Follows for ever; a background task runs it. After a gap it goes on where it was."""
         pause = SHORTEST_PAUSE
-        patient_until = time.monotonic() + START_SECONDS
+        outage = Outage()
         while True:
             try:
                 await self._turn_page()
             except AuthAway as error:
                 self._failures.inc()
-                starts = not self._synced and time.monotonic() < patient_until
-                tell = log.info if starts else log.warning
-                tell("revocation_feed_failed", error=str(error), after=self._after)
+                outage.failed(log, "revocation_feed_failed", error=str(error), after=self._after)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
+                outage.is_over()
                 pause = SHORTEST_PAUSE
 
     async def _turn_page(self) -> None:

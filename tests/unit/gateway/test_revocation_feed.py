@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from services.gateway.identity import feed
 from services.gateway.identity.revoked import Revoked
+from shared import outage
 from shared.auth_internal import AuthInternal
 from tests.ports import free_port
 
@@ -24,7 +25,7 @@ def failures(registry: CollectorRegistry) -> float | None:
 async def test_who_starts_before_auth_waits_for_it_without_a_warning(
     monkeypatch: pytest.MonkeyPatch, patience: float, level: str
 ) -> None:
-    monkeypatch.setattr(feed, "START_SECONDS", patience)
+    monkeypatch.setattr(outage, "START_SECONDS", patience)
     monkeypatch.setattr(feed, "SHORTEST_PAUSE", 0.001)
     registry, url = CollectorRegistry(), f"http://127.0.0.1:{free_port()}"
     with capture_logs() as logged:
@@ -38,6 +39,6 @@ async def test_who_starts_before_auth_waits_for_it_without_a_warning(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-    assert {(line["event"], line["log_level"]) for line in logged} == {
+    assert [(line["event"], line["log_level"]) for line in logged] == [
         ("revocation_feed_failed", level)
-    }
+    ]

@@ -116,8 +116,8 @@ def test_the_answers_keep_to_the_document(ask: Callable[..., str], version: str)
 
 def test_administration_keeps_to_the_document(ask: Callable[..., str]) -> None:
     shown = ask(
-        *("v2", 10, "--workers", "1", "--include-path-regex", ADMINISTRATION),
-        *("--phases", "fuzzing", "--max-examples", "2"),
+        *("v2", 30, "--workers", "1", "--include-path-regex", ADMINISTRATION),
+        *("--phases", "fuzzing,stateful", "--max-examples", "5"),
         administrator=True,
     )
     # Every one of them, not only as many as there was time for.

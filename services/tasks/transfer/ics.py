@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
@@ -26,6 +26,8 @@ _TO_THEIRS = {5: 1, 4: 3, 3: 5, 2: 7, 1: 9}
 # What is cancelled is not to be done any longer; programs show it among what is done.
 _ENDED = ("COMPLETED", "CANCELLED")
 _ALWAYS_UTC = ("COMPLETED", "CREATED")
+_BORDER = re.compile(rb"(?:BEGIN|END):", re.IGNORECASE)
+_MARK = "\ufeff"
 _LINE_BREAK = re.compile("\r\n?")
 _MAX_ZONES_BYTES = 262_144
 
@@ -33,7 +35,7 @@ _MAX_ZONES_BYTES = 262_144
 async def read(chunks: AsyncIterable[bytes], intake: Intake) -> None:
     """Puts every VTODO into `intake`, by the line that it begins in. Raises TooManyLines."""
     cutter = _Cutter()
-    await read_lines(chunks, LineSplitter(), partial(cutter.take, intake), intake)
+    await read_lines(chunks, LineSplitter(folded=True), partial(cutter.take, intake), intake)
     cutter.end(intake)
 
 
@@ -61,6 +63,9 @@ class _Cutter:
                 self._begin, self._kind, self._lines, self._size = number, mark[6:], [], 0
             else:
                 return
+        elif not mark and self._lines[-1:] and _BORDER.match(self._lines[-1]):
+            # A blank line, as people leave them: names of components are not folded.
+            return
         self._size += len(text)
         if self._size <= MAX_LINE_BYTES:
             self._lines.append(text)
@@ -204,12 +209,12 @@ def _parent(todo: Todo) -> str | None:
 def write(task: ExportedTask) -> bytes:
     """The task as a VTODO that `read` takes."""
     todo = Todo()
-    todo.add("uid", _one_kind_of_break(task.external_id))
+    todo.add("uid", _text_value(task.external_id))
     todo.add("dtstamp", task.created_at)
     todo.add("created", task.created_at)
-    todo.add("summary", _one_kind_of_break(task.title))
+    todo.add("summary", _text_value(task.title))
     if task.description:
-        todo.add("description", _one_kind_of_break(task.description))
+        todo.add("description", _text_value(task.description))
     todo.add("priority", _TO_THEIRS[task.priority])
     todo.add("status", "COMPLETED" if task.completed else "NEEDS-ACTION")
     if task.completed_at is not None:
@@ -217,13 +222,22 @@ def write(task: ExportedTask) -> bytes:
     if task.due_date is not None:
         todo.add("due", task.due_date)
     if task.labels:
-        todo.add("categories", [_one_kind_of_break(label) for label in task.labels])
+        todo.add("categories", _text_values(task.labels))
     if task.parent_external_id is not None:
-        todo.add("related-to", _one_kind_of_break(task.parent_external_id))
+        todo.add("related-to", _text_value(task.parent_external_id))
     written: bytes = todo.to_ical()
     return written
 
 
-def _one_kind_of_break(text: str) -> str:
-    """RFC 5545 section 3.3.11 writes every line break the same way."""
-    return _LINE_BREAK.sub("\n", text)
+def _text_value(text: str) -> str:
+    """The text as the library has to be given it to write what it says."""
+    return _text_values([text])[0]
+
+
+def _text_values(texts: Sequence[str]) -> list[str]:
+    # RFC 5545 section 3.3.11 writes every line break the same way.
+    values = [_LINE_BREAK.sub("\n", text) for text in texts]
+    if values[0].startswith(_MARK):
+        # The library takes the first mark off a property that it writes.
+        values[0] = _MARK + values[0]
+    return values

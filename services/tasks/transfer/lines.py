@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 # The longest task that is valid, with every character as a pair of \\u escapes, is half of this.
 MAX_LINE_BYTES = 262_144
+_FOLDS = (b" ", b"\t")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -14,12 +15,16 @@ class LineSplitter:
 
     A line of more than `maximum` bytes comes out as None, and its bytes are not kept. With
     `quoted` a newline between two double quotes ends no line (RFC 4180 section 2), and a line
-    counts by where it begins.
+    counts by where it begins. With `folded` a line that begins with a blank is not left out: it
+    goes on with the one before (RFC 5545 section 3.1).
     """
 
-    def __init__(self, maximum: int = MAX_LINE_BYTES, *, quoted: bool = False) -> None:
+    def __init__(
+        self, maximum: int = MAX_LINE_BYTES, *, quoted: bool = False, folded: bool = False
+    ) -> None:
         self._maximum = maximum
         self._quoted = quoted
+        self._folded = folded
         self._newlines = 0
         self._rest = bytearray()
         self._number = 0
@@ -61,5 +66,5 @@ class LineSplitter:
             line = line.removeprefix(_BYTE_ORDER_MARK)
         if too_long:
             yield number, None
-        elif line.strip():
+        elif line.strip() or (self._folded and line.startswith(_FOLDS)):
             yield number, line

@@ -226,6 +226,16 @@ async def test_a_folded_line_that_looks_like_an_end_is_none(ann: Client) -> None
     assert [task["title"] for task in await ann.exported()] == ["toEND:VTODOBEGIN:VTODO"]
 
 
+async def test_lines_of_blanks_between_the_components_of_icalendar_mean_nothing(
+    ann: Client,
+) -> None:
+    parts = ("BEGIN:VCALENDAR", "BEGIN:VTODO\nSUMMARY:to do", "END:VTODO", "BEGIN:VTODO")
+    text = "\n  \n\n\t\n".join([*parts, "SUMMARY:more\nEND:VTODO", "END:VCALENDAR\n"])
+    assert (await good(ann, "ics", text.encode()))["refused"] == []
+    # Within a task such a line goes on with the one before, as any that begins with a blank.
+    assert [task["title"] for task in await ann.exported()] == ["to do ", "more"]
+
+
 async def test_csv_in_the_ways_of_spreadsheets(ann: Client) -> None:
     for number, (head, row) in enumerate(
         [

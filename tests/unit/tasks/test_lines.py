@@ -32,6 +32,12 @@ def test_lines(data: bytes, lines: list[tuple[int, bytes | None]], size: int) ->
     assert split(data, size=size) == lines
 
 
+def test_a_fold_may_be_of_blanks_only() -> None:
+    splitter = LineSplitter(folded=True)
+    found = [*splitter.feed(b"one\n  \r\n\t\n\r\n\ntwo\n"), *splitter.end()]
+    assert found == [(1, b"one"), (2, b"  \r"), (3, b"\t"), (6, b"two")]
+
+
 def test_an_endless_line_is_not_kept() -> None:
     splitter = LineSplitter(10)
     for _ in range(1_000):

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.tasks.domain import ExportedTask
@@ -78,6 +78,22 @@ def held(name: str, task: ExportedTask) -> dict[str, Any]:
     return said
 
 
+def titled(title: str) -> ExportedTask:
+    return ExportedTask(
+        completed=False,
+        completed_at=None,
+        external_id="\ufeffid",
+        title=title,
+        description="\ufefftext  ",
+        priority=1,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        due_date=None,
+        labels=["\ufeffone", "\ufefftwo"],
+        parent_external_id="\ufeffparent",
+        id=UUID(int=0),
+    )
+
+
 def one_kind_of_break(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -85,6 +101,9 @@ def one_kind_of_break(text: str) -> str:
 @pytest.mark.parametrize("name", sorted(FORMATS))
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(task=TASKS)
+# Folded, its end is a line of blanks only.
+@example(task=titled("x (A) http://example.org/?q=1 due_at:2026-01-02T00:00:00Z 0000000  "))
+@example(task=titled("\ufeffa byte order mark is a character like any other"))
 def test_a_task_comes_back_as_it_was(name: str, task: ExportedTask) -> None:
     form = FORMATS[name]
     tasks, refusals = read(name, form.head + form.write(task) + form.tail)

@@ -127,7 +127,7 @@ def _instead(request: web.Request, error: Exception) -> web.StreamResponse:
             return _answer(request, of_router(error))
         case web.RequestPayloadError():
             return _answer(request, BadRequest("The request body is not framed as announced"))
-        case ConnectionError() if _client_left(request):
+        case ConnectionError() if client_left(request):
             # There is nobody to answer.
             raise error
     log.error("unhandled_exception", route=route_template(request), exc_info=error)
@@ -140,7 +140,8 @@ def _instead(request: web.Request, error: Exception) -> web.StreamResponse:
     return _answer(request, InternalError(details=details))
 
 
-def _client_left(request: web.Request) -> bool:
+def client_left(request: web.Request) -> bool:
+    """Whether nobody is there any more to be answered; handlers run on then."""
     return request.transport is None or request.transport.is_closing()
 
 

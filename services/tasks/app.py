@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
@@ -30,6 +29,7 @@ from services.tasks.revisions import MIGRATE_COMMAND, MIGRATIONS
 from services.tasks.routes import ENDPOINTS
 from services.tasks.settings import Settings
 from services.tasks.usecases.creations import Creations
+from services.tasks.usecases.import_turns import ImportTurns
 from services.tasks.usecases.lists import CURSORS, revisions
 from services.tasks.usecases.tasks import finder
 from shared.app import Resource, Service, serve
@@ -43,8 +43,6 @@ from shared.revisions import head
 from shared.tally import Tally
 
 TITLE = "Tasklane tasks"
-# Imports that hold a connection at the same time; the rest of the pool stays for everybody else.
-IMPORTS_AT_ONCE = 2
 # Every query is about one owner, so reading everybody's tasks is never the way, whatever it looks
 # like while the table is small or one owner has most of it.
 PLANNER = {"enable_seqscan": "off", "random_page_cost": "1.1"}
@@ -113,7 +111,7 @@ def _database(database: Database) -> Resource:
             app[keys.FEED] = Store(database, FeedRepository)
             app[keys.REVISIONS] = revisions(app[keys.FEED])
             app[keys.IMPORTS] = Store(database, ImportRepository)
-            app[keys.IMPORT_TURNS] = asyncio.Semaphore(IMPORTS_AT_ONCE)
+            app[keys.IMPORT_TURNS] = ImportTurns()
             yield
         finally:
             await catalogues.close()

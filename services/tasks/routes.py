@@ -23,7 +23,7 @@ from services.tasks.schemas import v2 as shapes_v2
 from services.tasks.transfer.formats import MEDIA_TYPES
 from services.tasks.webhook_routes import WEBHOOKS
 from shared.endpoints import MERGE_PATCH, Endpoint
-from shared.errors import JSON, IdempotencyMismatch, PreconditionRequired
+from shared.errors import JSON, IdempotencyMismatch, PreconditionRequired, RequestTimeout
 from shared.identity import Permission
 
 READ, WRITE = Permission.TASKS_READ, Permission.TASKS_WRITE
@@ -62,7 +62,8 @@ Good lines are imported, 500 at a time and parents before their children; bad on
 their errors and change nothing. A request that is cut off may have imported some: sent again it
 imports the others. A line whose `external_id` is that of a task that you have counts as unchanged
 and leaves the task as it is, so a file can be sent again; a line without one is known again by its
-content. `parent_external_id` may name a line further down. At most 64 MiB and 100,000 lines.
+content. `parent_external_id` may name a line further down. At most 64 MiB and 100,000 lines. A caller's
+files are taken in one after the other; one that cannot begin within 8 seconds is answered 503.
 """.strip()
 
 V1 = (
@@ -261,7 +262,7 @@ V2 = (
         streams_body=True,
         body_media=(*MEDIA_TYPES, "application/octet-stream"),
         returns=transfer.ImportAnswer,
-        errors=(ExternalIdTaken, *_KEYED),
+        errors=(ExternalIdTaken, RequestTimeout, *_KEYED),
         tags=TAGS,
     ),
     Endpoint(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from services.tasks.repository.tasks import TaskRepository
 from services.tasks.repository.trash import TrashRepository
 from services.tasks.repository.webhooks import WebhookRepository
 from services.tasks.usecases.creations import Creations
+from services.tasks.usecases.import_turns import ImportTurns
 from services.tasks.usecases.lists import Revisions
 from services.tasks.usecases.tasks import Finder
 from shared.batches import Batches
@@ -29,7 +29,7 @@ CREATIONS: web.AppKey[Creations] = web.AppKey("creations", Creations)
 FINDER: web.AppKey[Finder] = web.AppKey("finder", Batches)
 FEED: web.AppKey[Store[FeedRepository]] = web.AppKey("feed", Store)
 IMPORTS: web.AppKey[Store[ImportRepository]] = web.AppKey("imports", Store)
-IMPORT_TURNS: web.AppKey[asyncio.Semaphore] = web.AppKey("import_turns", asyncio.Semaphore)
+IMPORT_TURNS: web.AppKey[ImportTurns] = web.AppKey("import_turns", ImportTurns)
 PAGES: web.AppKey[Pages] = web.AppKey("pages", Pages)
 REVISIONS: web.AppKey[Revisions] = web.AppKey("revisions", Batches)
 SEALING: web.AppKey[SealingKeys] = web.AppKey("sealing", SealingKeys)

@@ -49,6 +49,10 @@ class Intake:
 
     def __exit__(self, *_: object) -> None:
         self._spool.close()
+        # A traceback may hold this for a while; what is in it is large.
+        for held in (self.candidates, self.refusals, self._first_lines, self._places):
+            held.clear()
+        self._nameless.clear()
 
     def refuse(self, line: int, errors: dict[str, list[str]]) -> None:
         """Books a line that cannot be read. Raises TooManyLines."""

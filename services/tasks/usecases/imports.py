@@ -8,8 +8,7 @@ all; the last one is written in the transaction that keeps the answer under an i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -22,7 +21,6 @@ from services.tasks.transfer.intake import Candidate, Intake, Refusal
 from services.tasks.usecases.import_plan import Plan, make_plan, parents_first
 from shared.clock import utc_now
 from shared.database import Store
-from shared.errors import ServiceUnavailable
 
 T = TypeVar("T")
 Imports = Store[ImportRepository]
@@ -30,7 +28,6 @@ Imports = Store[ImportRepository]
 # Takes a fraction of a second: others wait for the owner's turn no longer than that.
 PORTION = 500
 _NAMES_AT_A_TIME = 5_000
-_TURN_SECONDS = 8.0
 
 
 class ImportReport(NamedTuple):
@@ -56,33 +53,16 @@ class _Writing:
     refused_names: set[str] = field(default_factory=set)
 
 
-@asynccontextmanager
-async def importing(turns: asyncio.Semaphore) -> AsyncIterator[None]:
-    """Bounds the imports that hold connections at the same time.
-
-    Raises ServiceUnavailable when no turn gets free in time.
-    """
-    try:
-        async with asyncio.timeout(_TURN_SECONDS):
-            await turns.acquire()
-    except TimeoutError:
-        raise ServiceUnavailable(
-            "Too many imports at once", retry_after_seconds=int(_TURN_SECONDS)
-        ) from None
-    try:
-        yield
-    finally:
-        turns.release()
-
-
 async def import_tasks(
-    imports: Imports, owner_id: UUID, intake: Intake, *, dry_run: bool
+    imports: Imports, owner_id: UUID, intake: Intake, *, check: Callable[[], None], dry_run: bool
 ) -> ImportReport:
     """Creates the tasks of the file that the owner has not got; a dry run only says what would be.
 
     A line whose external_id is that of a live task is unchanged, whatever else it says. An import
-    that is cut off has written some portions; run again, it writes the others.
+    that is cut off has written some portions; run again, it writes the others. `check` is asked
+    before each portion and raises when the import is to end there.
     """
+    check()
     async with imports.read() as repository:
         plan = await _plan(repository, owner_id, intake.candidates)
     if dry_run:
@@ -93,9 +73,11 @@ async def import_tasks(
         async with imports.begin() as repository:
             await repository.wait_long()
     for portion in portions[:-1]:
+        check()
         async with imports.apart() as repository:
             await _write(repository, writing, portion)
     for portion in portions[-1:]:
+        check()
         async with imports.begin() as repository:
             await _write(repository, writing, portion)
     return _report(intake, plan, writing.imported, writing.unchanged, writing.refusals)

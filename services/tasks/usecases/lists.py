@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -121,15 +121,20 @@ def _begun(
     return order, walk.place(cursor)
 
 
-async def export_tasks(lists: Lists, owner_id: UUID) -> AsyncIterator[list[ExportedTask]]:
+async def export_tasks(
+    lists: Lists, owner_id: UUID, check: Callable[[], None]
+) -> AsyncIterator[list[ExportedTask]]:
     """All live tasks of the owner in the order of their creation, in batches.
 
     Between two batches nothing is held, so a slow reader costs neither a connection nor a lock. A
-    task that exists from the first to the last batch is in exactly one of them.
+    task that exists from the first to the last batch is in exactly one of them. `check`
+    is asked before each batch and raises when nobody waits for it any more.
     """
     after: tuple[datetime, UUID] | None = None
     while True:
         async with lists.read() as repository:
+            # Whoever leaves does so while he waits for a connection, when there is much to do.
+            check()
             batch = await repository.export(owner_id, after, EXPORT_BATCH)
         if batch:
             yield batch

@@ -17,16 +17,22 @@ from tests.service.tasks.receiver import Receiver
 
 
 @pytest.fixture
-async def base_url(tasks_database_url: str) -> AsyncIterator[str]:
-    """Where the service listens."""
+async def running(tasks_database_url: str) -> AsyncIterator[ApiRunner]:
+    """The service."""
     settings = Settings(database_url=tasks_database_url, encryption_keys=OLD)
     service = build(settings, key_source=tokens.Keys(tokens.KEY_ID))
     runner = ApiRunner(create_app(service, settings), shutdown_timeout=1.0)
     await runner.setup()
     try:
-        yield await address_of(runner)
+        yield runner
     finally:
         await runner.cleanup()
+
+
+@pytest.fixture
+async def base_url(running: ApiRunner) -> str:
+    """Where the service listens."""
+    return await address_of(running)
 
 
 @pytest.fixture

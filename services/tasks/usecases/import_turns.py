@@ -10,9 +10,9 @@ from uuid import UUID
 
 from shared.errors import ServiceUnavailable
 
-# A file of the most lines takes about 50 MiB while it is read, and two connections while it is
-# written: the rest of the memory and of the pool stays for everybody else.
-AT_ONCE = 3
+# A file of the most lines, all of them refused, takes about 70 MiB; one that is written takes two
+# connections: the rest of the memory and of the pool stays for everybody else.
+AT_ONCE = 2
 # Each has up to 128 KiB in the buffer of its connection. One caller cannot fill the queue.
 WAITING = 128
 WAITING_OF_ONE = 48

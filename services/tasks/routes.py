@@ -62,8 +62,8 @@ Good lines are imported, 500 at a time and parents before their children; bad on
 their errors and change nothing. A request that is cut off may have imported some: sent again it
 imports the others. A line whose `external_id` is that of a task that you have counts as unchanged
 and leaves the task as it is, so a file can be sent again; a line without one is known again by its
-content. `parent_external_id` may name a line further down. At most 64 MiB and 100,000 lines. A caller's
-files are taken in one after the other; one that cannot begin within 8 seconds is answered 503.
+content. `parent_external_id` may name a line further down. At most 64 MiB and 100,000 lines.
+A caller's files are taken one after the other; 503 when one cannot begin within 8 seconds.
 """.strip()
 
 V1 = (

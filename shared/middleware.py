@@ -121,15 +121,16 @@ def _instead(request: web.Request, error: Exception) -> web.StreamResponse:
     match error:
         case ApiError():
             return _answer(request, error)
+        case ConnectionError() if client_left(request):
+            # Nobody reads it. Raised instead, aiohttp keeps the error in a cycle with its task: all
+            # that the frames of the traceback hold stays until garbage is collected.
+            return web.Response(status=CLIENT_LEFT)
         case web.HTTPException():
             if error.status < 400:
                 raise error
             return _answer(request, of_router(error))
         case web.RequestPayloadError():
             return _answer(request, BadRequest("The request body is not framed as announced"))
-        case ConnectionError() if client_left(request):
-            # There is nobody to answer.
-            raise error
     log.error("unhandled_exception", route=route_template(request), exc_info=error)
     details = {}
     if request.app.get(DEVELOPMENT, False):

@@ -1,11 +1,13 @@
 """Files of clients that leave, send slowly or come all at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 from urllib.parse import urlsplit
 from uuid import UUID
+from weakref import WeakSet
 
 import pytest
 from aiohttp import ClientSession
@@ -32,11 +34,13 @@ class Counting(Intake):
     """An intake that knows how many there are at once."""
 
     now = most = ever = 0
+    alive: WeakSet[Intake]
 
     def __enter__(self) -> Self:
         cls = type(self)
         cls.now += 1
         cls.ever += 1
+        cls.alive.add(self)
         cls.most = max(cls.most, cls.now)
         return super().__enter__()
 
@@ -46,12 +50,15 @@ class Counting(Intake):
 
 
 @pytest.fixture(autouse=True)
-def intakes(monkeypatch: pytest.MonkeyPatch) -> type[Counting]:
+def intakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Counting]]:
     class Fresh(Counting):
         pass
 
+    Fresh.alive = WeakSet()
+
     monkeypatch.setattr(files, "Intake", Fresh)
-    return Fresh
+    yield Fresh
+    gc.enable()
 
 
 @pytest.fixture
@@ -114,6 +121,9 @@ async def test_clients_that_leave_half_way_leave_nothing_behind(
     turns: ImportTurns,
     intakes: type[Counting],
 ) -> None:
+    # What only a cycle keeps stays until garbage is collected: a body's buffer, for one.
+    gc.disable()
+
     async def leaves_soon(number: int) -> None:
         async with sending(Client(session, base_url), base_url, "?dry_run=true") as sender:
             await asyncio.sleep(0.002 * (number % 7))
@@ -125,6 +135,7 @@ async def test_clients_that_leave_half_way_leave_nothing_behind(
     await until(lambda: running.app[METRICS].under_way == 0)
     assert intakes.most <= AT_ONCE
     assert intakes.now == turns.under_way == turns.waiting == 0
+    assert len(intakes.alive) == 0
 
 
 async def test_who_leaves_while_he_waits_gets_no_turn(

@@ -7,6 +7,7 @@ ends, versions and folded lines. What two parsers agree on leaves nothing to int
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TypeVar
 
 import httptools
@@ -231,9 +232,13 @@ class HeadReader:
 
 
 def _put(known: dict[K, V], key: K, value: V, most: int) -> None:
-    """Remembers `value`; what has been known for longest makes room."""
+    """Remembers `value`; the quarter that has been known for longest makes room.
+
+    Many at a time: the first of a dictionary is looked for where those before it have been.
+    """
     if len(known) >= most:
-        del known[next(iter(known))]
+        for oldest in list(islice(known, most // 4)):
+            del known[oldest]
     known[key] = value
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from services.gateway.exchange import Headers
 from services.gateway.framing import BadFraming, Chunked, Counted, Decoder, LongHead, UntilClose
@@ -108,8 +109,9 @@ class HeadReader:
         result = self._read(head)
         if len(head) <= _KNOWN_HEAD and not any(name in _PRIVATE for name, _ in result.headers):
             if len(self._heads) >= _KNOWN_HEADS:
-                # What has been known for longest makes room.
-                del self._heads[next(iter(self._heads))]
+                # The quarter that has been known for longest makes room.
+                for oldest in list(islice(self._heads, _KNOWN_HEADS // 4)):
+                    del self._heads[oldest]
             self._heads[head] = result
         return result
 

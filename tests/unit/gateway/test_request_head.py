@@ -72,7 +72,7 @@ def test_clients_cannot_make_a_reader_remember_ever_more() -> None:
     for number in range(3_000):
         one.read(PLAIN.replace(b"Accept", b"X-%d" % number), NO_FIELDS)
     one.read(PLAIN.replace(b": x", b": " + b"x" * 3_000), NO_FIELDS)
-    assert len(one._blocks) == 1_024
+    assert 700 < len(one._blocks) <= 1_024
     assert max(map(len, one._blocks)) <= 2_048
 
 
@@ -96,7 +96,7 @@ def test_clients_cannot_make_a_reader_remember_ever_more_heads() -> None:
     for number in range(5_000):
         one.read(PLAIN.replace(b"/a/b", b"/%d" % number), NO_FIELDS)
     one.read(PLAIN.replace(b"/a/b", b"/" + b"b" * 300), NO_FIELDS)
-    assert len(one._heads) == 4_096
+    assert 3_000 < len(one._heads) <= 4_096
     assert all(len(line) < 300 for line, _, _ in one._heads)
 
 
@@ -180,7 +180,7 @@ def test_other_connections_know_fields_with_a_body_too() -> None:
     assert (plain.content_length, plain.fields.rest) == (None, b"")
     for number in range(2_000):
         one.read(POST.replace(b"X: y", b"X: %d" % number) % b"3", NO_FIELDS)
-    assert len(one._counted_blocks) == 1_024
+    assert 700 < len(one._counted_blocks) <= 1_024
 
 
 @pytest.mark.parametrize(

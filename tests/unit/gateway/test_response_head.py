@@ -66,7 +66,7 @@ def test_what_is_remembered_is_bounded() -> None:
         reader.read(HEAD % (b"a", b"%d" % number))
     reader.read(HEAD % (b"a", b"x" * 4_096))
     reader.read(HEAD.replace(b"ETag", b"Set-Cookie") % (b"a", b"secret"))
-    assert len(reader._heads) == 2_048
+    assert 1_500 < len(reader._heads) <= 2_048
     assert max(map(len, reader._heads)) < 100
     assert not any(b"secret" in head for head in reader._heads)
 

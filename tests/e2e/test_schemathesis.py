@@ -119,7 +119,7 @@ def test_administration_keeps_to_the_document(ask: Callable[..., str]) -> None:
         *("v2", 30, "--workers", "1", "--include-path-regex", ADMINISTRATION),
         # Without sequences: the events of an account outlive it, and a check takes them for a part
         # of it that is still there.
-        *("--phases", "fuzzing", "--max-examples", "5"),
+        *("--phases", "fuzzing", "--max-examples", "3"),
         administrator=True,
     )
     # Every one of them, not only as many as there was time for.

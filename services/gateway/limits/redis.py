@@ -19,8 +19,9 @@ log = structlog.get_logger(__name__)
 
 # Bounds how long one script may keep Redis from its other callers.
 MAX_CHECKS_PER_CALL = 128
-# While so many calls are under way, further checks gather for the next one.
-MAX_CALLS = 2
+# While so many calls are under way, further checks gather for the next one: a call costs as much as
+# ten checks.
+MAX_CALLS = 1
 
 # A call carries many requests: each has one argument, which is its cost and for every policy the
 # interval, the burst and the shadow mark; KEYS has the counters in the same order. It is one, as

@@ -19,9 +19,6 @@ log = structlog.get_logger(__name__)
 
 # Bounds how long one script may keep Redis from its other callers.
 MAX_CHECKS_PER_CALL = 128
-# While so many calls are under way, further checks gather for the next one: a call costs as much as
-# ten checks.
-MAX_CALLS = 1
 
 # A call carries many requests: each has one argument, which is its cost and for every policy the
 # interval, the burst and the shadow mark; KEYS has the counters in the same order. It is one, as
@@ -103,8 +100,8 @@ class _Check:
 class RedisLimiter:
     """Spends from counters that all gateways share.
 
-    The checks of one turn of the event loop travel in one call. After a failure nobody waits for
-    Redis until the breaker lets one call try again.
+    The checks of one turn of the event loop travel in one call, and one is made at a time. After a
+    failure nobody waits for Redis until the breaker lets one call try again.
     """
 
     def __init__(
@@ -123,7 +120,8 @@ class RedisLimiter:
         self._waiting: list[_Check] = []
         self._departing = False
         self._script_sent = False
-        self._calls: set[asyncio.Task[None]] = set()
+        # While it is under way further checks gather for the next: a call costs as much as ten.
+        self._call: asyncio.Task[None] | None = None
 
     @property
     def healthy(self) -> bool:
@@ -161,26 +159,25 @@ class RedisLimiter:
 
     async def close(self) -> None:
         """Ends calls under way and the connections."""
-        for call in self._calls:
-            call.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        if self._call is not None:
+            self._call.cancel()
+            await asyncio.wait([self._call])
         await self._client.aclose()
 
     def _depart(self) -> None:
         self._departing = False
-        while self._waiting and len(self._calls) < MAX_CALLS:
+        if self._call is None and self._waiting:
             checks = self._waiting[:MAX_CHECKS_PER_CALL]
             del self._waiting[:MAX_CHECKS_PER_CALL]
-            call = asyncio.create_task(self._call(checks))
-            self._calls.add(call)
-            call.add_done_callback(self._ended)
+            self._call = asyncio.create_task(self._ask(checks))
+            self._call.add_done_callback(self._ended)
 
-    def _ended(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
+    def _ended(self, _call: asyncio.Task[None]) -> None:
+        self._call = None
         if not self._departing:
             self._depart()
 
-    async def _call(self, checks: list[_Check]) -> None:
+    async def _ask(self, checks: list[_Check]) -> None:
         try:
             debts = await self._evaluate(checks)
             quotas = _quotas(checks, debts)

@@ -7,7 +7,7 @@ import argparse
 from services.tasks.revisions import MIGRATIONS
 from services.tasks.settings import DatabaseSettings
 from shared.loading import uncollected
-from shared.process import load_or_refuse
+from shared.migrating import migrate
 from shared.version import API_VERSIONS
 
 NAME = "tasks"
@@ -17,19 +17,12 @@ def main() -> None:
     """Does what the command line says."""
     arguments = _parser().parse_args()
     if arguments.command == "migrate":
-        _migrate()
+        migrate(NAME, DatabaseSettings, MIGRATIONS)
         return
     # Only here: a step that migrates needs nothing of the service.
     with uncollected():
         from services.tasks.programs import perform  # noqa: PLC0415
     perform(NAME, arguments)
-
-
-def _migrate() -> None:
-    # Alembic and SQLAlchemy take a second and 25 MiB: no serving process loads them.
-    with uncollected():
-        from shared.migrations import upgrade  # noqa: PLC0415
-    upgrade(load_or_refuse(NAME, DatabaseSettings).database_url, MIGRATIONS)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,8 +7,6 @@ ends, versions and folded lines. What two parsers agree on leaves nothing to int
 from __future__ import annotations
 
 import re
-from itertools import islice
-from typing import TypeVar
 
 import httptools
 
@@ -24,6 +22,7 @@ from services.gateway.downstream.head import (
 from services.gateway.downstream.limits import ServerLimits
 from services.gateway.downstream.target import is_authority, split_target
 from services.gateway.exchange import Family, Headers, Repeat
+from services.gateway.remembered import remember
 from shared.errors import ApiError, BadRequest, HeadersTooLarge, MethodNotAllowed, UriTooLong
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -41,10 +40,6 @@ _METHOD = re.compile(rb"[A-Z][A-Z\-]*")
 _LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
 _MOST_DIGITS = 18
 _COUNTED = {b"host", b"content-length"}
-
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class HeadReader:
@@ -142,7 +137,7 @@ class HeadReader:
         if fields.family is None:
             fields.family = Family()
         if len(line) <= _KNOWN_LINE:
-            _put(self._heads, (line, fields.block, fields.rest), head, _KNOWN_HEADS)
+            remember(self._heads, (line, fields.block, fields.rest), head, _KNOWN_HEADS)
 
     def _read(self, head: bytes, end: int, block: bytes, known: Fields) -> RequestHead:
         line = LINE.fullmatch(head, 0, end)
@@ -193,7 +188,7 @@ class HeadReader:
             # It says nothing of how it goes on: no body, and the connection stays.
             fields.block, fields.reader = block, self
             if len(block) <= _KNOWN_BLOCK:
-                _put(self._blocks, block, fields, _KNOWN_BLOCKS)
+                remember(self._blocks, block, fields, _KNOWN_BLOCKS)
         return fields
 
     def _judge(
@@ -228,18 +223,7 @@ class HeadReader:
         fields.block, fields.rest = block[:begin], block[stop:]
         fields.reader = self
         if len(block) <= _KNOWN_BLOCK:
-            _put(self._counted_blocks, (fields.block, fields.rest), fields, _KNOWN_BLOCKS)
-
-
-def _put(known: dict[K, V], key: K, value: V, most: int) -> None:
-    """Remembers `value`; the quarter that has been known for longest makes room.
-
-    Many at a time: the first of a dictionary is looked for where those before it have been.
-    """
-    if len(known) >= most:
-        for oldest in list(islice(known, most // 4)):
-            del known[oldest]
-    known[key] = value
+            remember(self._counted_blocks, (fields.block, fields.rest), fields, _KNOWN_BLOCKS)
 
 
 def _repeated(head: RequestHead) -> RequestHead:

@@ -13,10 +13,10 @@ import re
 from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 
 from services.gateway.exchange import Headers
 from services.gateway.framing import BadFraming, Chunked, Counted, Decoder, LongHead, UntilClose
+from services.gateway.remembered import remember
 
 MAX_HEAD = 65536  # bytes
 MAX_HEADERS = 200
@@ -108,11 +108,7 @@ class HeadReader:
             return known
         result = self._read(head)
         if len(head) <= _KNOWN_HEAD and not any(name in _PRIVATE for name, _ in result.headers):
-            if len(self._heads) >= _KNOWN_HEADS:
-                # The quarter that has been known for longest makes room.
-                for oldest in list(islice(self._heads, _KNOWN_HEADS // 4)):
-                    del self._heads[oldest]
-            self._heads[head] = result
+            remember(self._heads, head, result, _KNOWN_HEADS)
         return result
 
     def _without_date(self, head: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from bench.wire import Request
 DOORS, WHOLE = "front door", "whole path"
 GATEWAY, WITH_REDIS = "Tasklane gateway", "Tasklane gateway, Redis"
 TASKLANE = "Tasklane"
-PROXY, PATHS, USERS = "proxy", "new paths", "many users"
+PROXY, PATHS, USERS, BOTH = "proxy", "new paths", "many users", "new paths of many"
 # The connection count that every subject is measured with.
 USUAL = 32
 _LOGINS_AT_ONCE = 4
@@ -135,6 +136,14 @@ def _by_turns(bench: Bench, always: list[Door], usually: list[Door]) -> None:
     for door in always:
         bench.warm_up(by_all[door.name])
     _take_turns(bench, USERS, always, by_all, USUAL)
+    new_by_all = {
+        door.name: [
+            Request(f"{door.url}/{one}", headers=bearer)
+            for one, bearer in zip(ids, cycle(bearers), strict=False)
+        ]
+        for door in always
+    }
+    _take_turns(bench, BOTH, always, new_by_all, USUAL)
 
 
 def _take_turns(

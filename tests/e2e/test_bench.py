@@ -30,6 +30,7 @@ def test_every_case_is_measured(tmp_path: Path) -> None:
         ("front door", "proxy"),
         ("front door", "new paths"),
         ("front door", "many users"),
+        ("front door", "new paths of many"),
         ("whole path", "GET one"),
         ("whole path", "list of 20"),
         ("whole path", "create"),
